@@ -15,8 +15,9 @@ const meanings: Readonly<Record<string, string>> = {
  * @throws InfinitError `bad-argument`, `denied`.
  */
 export function makeDirectory(directory: string, mode = 0o777): void {
+  const place = path.resolve(directory);
   try {
-    make(path.resolve(directory), mode);
+    make(place, mode);
   } catch (cause) {
     const { code = '' } = cause as NodeJS.ErrnoException;
     if (code === 'EACCES' || code === 'EPERM') throw new InfinitError('denied', `no right to make the directory ${directory}`, { cause });

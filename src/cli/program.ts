@@ -15,7 +15,8 @@ import { exitCodeOf, type GlobalOptions, say, sayFailure } from './context.ts';
 import { ownArguments } from './docker-flags.ts';
 import { refuseLateVersion } from './late-version.ts';
 import { controlSocketOf, version } from '../api/index.ts';
-import { plainly } from '../base/index.ts';
+import { InfinitError, plainly } from '../base/index.ts';
+import { explainCommand } from './unknown-command.ts';
 import { explainByVersion } from './version-mismatch.ts';
 import { explainVolumeOption } from './volume-option-help.ts';
 
@@ -33,7 +34,7 @@ export function createProgram(): Command {
     .description('Decentralised storage for Docker Swarm: all hosts are equal, any host can die.')
     .version(version)
     .addOption(new Option('--control-socket <path>', 'the daemon to talk to').env('INFINIT_CONTROL_SOCKET').default(controlSocketOf(process.env)))
-    .configureOutput({ outputError: (text, write) => write(explainVolumeOption(text.replace(/^error: /, 'infinit: '))) })
+    .configureOutput({ outputError: (text, write) => write(explainCommand(program, explainVolumeOption(text.replace(/^error: /, 'infinit: ')))) })
     // Of a verb its name: with all arguments beside it there is no room to say what it does.
     .configureHelp({ subcommandTerm: (command) => command.name() })
     .showSuggestionAfterError()
@@ -105,6 +106,14 @@ function helpWords(program: Command, words: readonly string[]): readonly string[
   return [...path, '--help'];
 }
 
+/** Where a relative path was given in a directory that was removed meanwhile, the system's own word for it says nothing. */
+function withoutDirectory(error: unknown): unknown {
+  const isGone = error instanceof Error && (error as NodeJS.ErrnoException).syscall === 'uv_cwd';
+  return isGone
+    ? new InfinitError('bad-argument', 'the directory that this was said in was removed: go to another one, or give whole paths', { cause: error })
+    : error;
+}
+
 /** Runs the command line and leaves its exit code in `process.exitCode`. */
 export async function main(): Promise<void> {
   const { words, engine } = ownArguments(process.argv.slice(2));
@@ -118,8 +127,9 @@ export async function main(): Promise<void> {
   } catch (error) {
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
     else {
-      sayFailure(error);
-      process.exitCode = exitCodeOf(error);
+      const failure = withoutDirectory(error);
+      sayFailure(failure);
+      process.exitCode = exitCodeOf(failure);
       const why = await explainByVersion(error, controlSocketIn(program));
       if (why !== undefined) process.stderr.write(`infinit: ${why}\n`);
     }

@@ -10,7 +10,7 @@ import { Repair } from '../repair/index.ts';
 import { Store } from '../store/index.ts';
 import { aloneWithoutStore } from './members/entry.ts';
 import { OverlayNeighbourhood } from './members/neighbourhood.ts';
-import { claimStore, nameStore } from './members/store-owner.ts';
+import { checkPassport, claimStore, nameStore } from './members/store-owner.ts';
 import { ViewPlacement } from './members/view-placement.ts';
 
 /** Where the disk says that this host gives its blocks away. */
@@ -73,6 +73,7 @@ export async function composeBlocks(config: DaemonConfig, stack: AsyncDisposable
   );
   const { self, incarnation } = overlay;
   await nameStore(disk, self);
+  await checkPassport(disk, overlay.clusterId);
   if (overlay.state === 'up' && (await disk.readMeta(drainKey)) !== undefined) overlay.setState('draining');
   const membership = stack.use(
     await Membership.open({

@@ -2,7 +2,7 @@ import path from 'node:path';
 
 import type { DaemonConfig } from '../api/index.ts';
 import { type Logger, systemClock, Wakefulness } from '../base/index.ts';
-import type { Disk, LogDisk } from '../disk/index.ts';
+import type { LogDisk } from '../disk/index.ts';
 import { clearStaleMounts, type HolderClient } from '../fuse/index.ts';
 import type { Membership } from '../membership/index.ts';
 import type { Overlay } from '../overlay/index.ts';
@@ -13,7 +13,7 @@ import { BlockWatches } from './blocks/block-watches.ts';
 import { Catalogue } from './volumes/catalogue.ts';
 import { Cluster } from './members/cluster.ts';
 import { sayDeadMounts } from './mounts/dead-mounts.ts';
-import { Entry, type EntryContext } from './members/entry.ts';
+import { Entry } from './members/entry.ts';
 import { ExpectedNames } from './volumes/expected-names.ts';
 import { HostReport } from './members/host-report.ts';
 import { nodeKinds } from './kinds.ts';
@@ -28,6 +28,7 @@ import { Removals } from './members/removals.ts';
 import { StoreSpace } from './store-space.ts';
 import { Trash } from './volumes/trash.ts';
 import { Upkeep } from './control/upkeep.ts';
+import { clusterOf, rememberCluster } from './members/store-owner.ts';
 import { freshAddress } from './members/view-placement.ts';
 import type { VolumeCheckContext } from './volumes/volume-check.ts';
 import { Volumes } from './volumes/volumes.ts';
@@ -35,18 +36,6 @@ import { checkMayWrite } from './members/write-right.ts';
 
 /** The catalogue's owner: the first host's before there is a cluster, then all hosts'. */
 const catalogueOwner = 'infinit';
-
-/** Where the disk says which cluster its blocks belong to. */
-function clusterMemory(disk: Disk): Pick<EntryContext, 'knownCluster' | 'rememberCluster'> {
-  const key = 'cluster';
-  return {
-    knownCluster: async () => {
-      const bytes = await disk.readMeta(key);
-      return bytes === undefined ? undefined : Buffer.from(bytes).toString('utf8');
-    },
-    rememberCluster: (clusterId) => disk.write([{ type: 'put-meta', key, bytes: Buffer.from(clusterId) }]),
-  };
-}
 
 /** What a node consists of. */
 export interface Parts {
@@ -174,7 +163,8 @@ export async function compose(config: DaemonConfig, stack: AsyncDisposableStack,
           await store.forgetEverything();
           await catalogue.startOver();
         },
-        ...clusterMemory(disk),
+        knownCluster: () => clusterOf(disk),
+        rememberCluster: (clusterId) => rememberCluster(disk, clusterId),
         keyFile: path.join(clusterDirectory, 'cluster.key'),
         onEntered: () => cluster.refreshCatalogue(),
         logger,

@@ -6,6 +6,7 @@ import {
   keyBytes,
   KeyPair,
   type MemberRecord,
+  newPassport,
   passportFromCluster,
   passportFromToken,
   type Passport,
@@ -96,7 +97,12 @@ export class ClusterAuthority {
   /** The passport of an earlier run. @throws InfinitError `damaged`. */
   async loadPassport(): Promise<void> {
     const text = await this.#files.read('passport');
-    if (text !== undefined) this.#gate.setOwn(readOwnPassport(text.trim()));
+    if (text === undefined) return;
+    const self = peerIdOf(this.#key.publicKey);
+    const passport = readOwnPassport(text.trim());
+    if (passport.peer !== self)
+      throw new InfinitError('damaged', `the passport here is of host ${passport.peer}, and this is host ${self}: ${newPassport}`);
+    this.#gate.setOwn(passport);
   }
 
   /**

@@ -6,7 +6,7 @@ export { type Gate, openGate } from './gate.ts';
 export type { ProcessId } from './hello.ts';
 export { type KnownToken, knownTokens } from './known-tokens.ts';
 export type { TokenRequest, TokenSummary } from './cluster-authority.ts';
-export { allRights, KeyPair, type MemberState, peerIdOf, publicKeyOf, type Right } from './identity/index.ts';
+export { allRights, KeyPair, type MemberState, newPassport, peerIdOf, publicKeyOf, type Right } from './identity/index.ts';
 export type { FailureDetectorOptions, Liveness } from './membership/failure-detector.ts';
 export { Overlay } from './overlay.ts';
 export type { MemberView, OverlayOptions, TransportContext } from './overlay-options.ts';

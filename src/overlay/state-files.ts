@@ -96,22 +96,41 @@ export class StateFiles {
     await this.write(file, `${Buffer.from(key.seed).toString('hex')}\n`);
   }
 
-  /** This host's key, made at its first start. */
+  /** This host's key, made at its first start. @throws InfinitError `damaged`, also where there were starts and the key is gone: with another one it would be another host. */
   async hostKey(random: Random): Promise<KeyPair> {
     const known = await this.readKey('host.key');
     if (known !== undefined) return known;
+    if ((await this.read('incarnation')) !== undefined || (await this.read('passport')) !== undefined)
+      throw new InfinitError('damaged', `${path.join(this.#directory, 'host.key')}, the key of this host, is gone: restore it from a backup`);
     const key = new KeyPair(random.bytes(keyBytes));
     await this.writeKey('host.key', key);
     return key;
   }
 
-  /** Counts this start; durable before anybody hears of it. */
+  /**
+   * Counts this start; durable before anybody hears of it. Of a member no start is the first, and a number that was used before would take back what the host has promised.
+   * @throws InfinitError `damaged`.
+   */
   async nextIncarnation(): Promise<number> {
-    const last = Number((await this.read('incarnation')) ?? '0');
-    if (!Number.isSafeInteger(last)) throw new InfinitError('damaged', `${path.join(this.#directory, 'incarnation')} holds no number`);
+    const text = await this.read('incarnation');
+    const isFirst = text === undefined && (await this.read('passport')) === undefined;
+    const last = isFirst ? 0 : startsIn(text);
+    if (last === undefined)
+      throw new InfinitError(
+        'damaged',
+        `${path.join(this.#directory, 'incarnation')}, the number of starts of this host, ${text === undefined ? 'is gone' : 'holds no number'}: write one into it that is larger than it can have been, as \`echo 1000000 >FILE\` does`,
+      );
     await this.write('incarnation', `${last + 1}\n`);
     return last + 1;
   }
+}
+
+/** Far more than there are seconds in ten years; that many lives' leases still have numbers. */
+const maxStarts = 2 ** 28;
+
+function startsIn(text: string | undefined): number | undefined {
+  const starts = /^\d{1,9}$/.test(text?.trim() ?? '') ? Number(text) : undefined;
+  return starts === undefined || starts > maxStarts ? undefined : starts;
 }
 
 /** Whether the host whose overlay keeps its files there has belonged to a cluster. */

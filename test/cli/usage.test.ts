@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import path from 'node:path';
 import { test } from 'node:test';
 
 import type { Command } from 'commander';
@@ -178,4 +179,19 @@ test('output that nobody reads, or that nobody keeps, ends without a trace of th
   assert.deepEqual([unread.status, unread.stderr], [0, '']);
   const full = shell(`${completion} > /dev/full`);
   assert.deepEqual([full.status, full.stderr], [1, 'infinit: the output cannot be written: there is no room left on the device (ENOSPC)\n']);
+});
+
+test('a verb without its object is told where it is', () => {
+  assert.match(infinit('token', 'create', 'file').error, /^infinit: unknown command 'token'; there is `infinit cluster token`\nSee /);
+  assert.match(infinit('ls').error, /there is `infinit volume ls`, `infinit node ls`\n/);
+});
+
+test('in a directory that was removed a relative path is refused in plain words', () => {
+  const main = path.resolve('src/cli/main.ts');
+  const script = `cd "$(mktemp -d)" && rmdir "$PWD" && exec "${process.execPath}" --disable-warning=ExperimentalWarning "${main}" daemon --state-dir state`;
+  const { status, stderr } = spawnSync('sh', ['-c', script], { encoding: 'utf8' });
+  assert.deepEqual(
+    [status, stderr],
+    [2, 'infinit: bad-argument: the directory that this was said in was removed: go to another one, or give whole paths\n'],
+  );
 });

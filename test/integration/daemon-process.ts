@@ -59,7 +59,8 @@ export class DaemonProcess implements AsyncDisposable {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
-  async restart(): Promise<void> {
+  /** @param further Flags of this start alone. */
+  async restart(further: readonly string[] = []): Promise<void> {
     const at = (name: string): string => path.join(this.directory, name);
     // Tests have other users' programs there; a daemon's own is for root alone.
     mkdirSync(this.mountDir, { recursive: true, mode: 0o711 });
@@ -79,7 +80,7 @@ export class DaemonProcess implements AsyncDisposable {
       '--replicas',
       '1',
     ];
-    const child = spawn(process.execPath, [this.program, 'daemon', ...defaults, ...this.#flags], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [this.program, 'daemon', ...defaults, ...this.#flags, ...further], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text: string) => (this.log = (this.log + text).slice(-200_000)));

@@ -77,3 +77,44 @@ test('while the list of members is being written no further ones pile up', async
   await file[Symbol.asyncDispose]();
   assert.deepEqual([written.length, count], [2, 2]);
 });
+
+test('a host that has started before makes no new key where its own is gone: it would be another host', () =>
+  inDirectory(async (directory) => {
+    const files = await StateFiles.open(directory);
+    await files.hostKey(systemRandom);
+    await files.nextIncarnation();
+    await files.remove('host.key');
+    await assert.rejects(files.hostKey(systemRandom), { code: 'damaged', message: /host\.key.*gone: restore it/ });
+    assert.equal(await files.read('host.key'), undefined);
+  }));
+
+test('starts are not counted anew where their number is spoilt, nor of a member where it is gone', () =>
+  inDirectory(async (directory) => {
+    const files = await StateFiles.open(directory);
+    assert.equal(await files.nextIncarnation(), 1);
+    // A first start that was cut short has no number, and no passport either.
+    await files.remove('incarnation');
+    assert.equal(await files.nextIncarnation(), 1);
+    for (const text of ['', '\n', '-3', '1e3', '9'.repeat(9), 'x']) {
+      await files.write('incarnation', text);
+      await assert.rejects(files.nextIncarnation(), { code: 'damaged', message: /holds no number.*larger/ }, text);
+    }
+    await files.write('passport', 'one');
+    await files.remove('incarnation');
+    await assert.rejects(files.nextIncarnation(), { code: 'damaged', message: /is gone.*larger/ });
+    await files.write('incarnation', '1000000\n');
+    assert.equal(await files.nextIncarnation(), 1_000_001);
+  }));
+
+test('a passport of another host is not taken for this one’s', () =>
+  inDirectory(async (directory) => {
+    const files = await StateFiles.open(directory);
+    const [own, other, cluster] = [1, 2, 3].map(() => new KeyPair(systemRandom.bytes(32)));
+    const gate = new PassportGate(peerIdOf(own!.publicKey), systemClock);
+    const authority = new ClusterAuthority(files, own!, gate, systemClock, systemRandom, silentLogger);
+    await files.write('passport', passportFromCluster(cluster!, peerIdOf(other!.publicKey), 0).text);
+    await assert.rejects(authority.loadPassport(), { code: 'damaged', message: /passport here is of host/ });
+    await files.write('passport', passportFromCluster(cluster!, peerIdOf(own!.publicKey), 0).text);
+    await authority.loadPassport();
+    assert.notEqual(gate.own, undefined);
+  }));

@@ -188,7 +188,7 @@ function check(options: () => GlobalOptions): Command {
 }
 
 function unreferencedIn({ unreferenced, unreferencedBytes }: VolumeCheck): string {
-  return unreferenced === undefined ? 'not known' : `${unreferenced} blocks, ${humanBytes(unreferencedBytes ?? 0)}`;
+  return unreferenced === undefined ? 'not known: not mounted' : `${unreferenced} blocks, ${humanBytes(unreferencedBytes ?? 0)}`;
 }
 
 function usage(options: () => GlobalOptions): Command {

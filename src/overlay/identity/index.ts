@@ -8,6 +8,7 @@ export {
   isGrant,
   issuersOf,
   linksOf,
+  newPassport,
   type Invitation,
   type InvitationTerms,
   type Passport,

@@ -150,12 +150,16 @@ export function readPassport(text: unknown, cluster: Uint8Array): Passport {
   return passport;
 }
 
+/** What to do where a host's own passport is gone or spoilt. */
+export const newPassport =
+  'put it back (members.json beside it has a copy, in this host’s entry), or remove it and start the daemon with a token of the cluster, from `infinit cluster token create FILE` on another host (`--token FILE`): what this host stores stays';
+
 /** Verifies a host's own passport: it names its cluster itself. @throws InfinitError `damaged`. */
 export function readOwnPassport(text: string): Passport {
   try {
     return readPassport(text, keyField(readText('passport', text, maxPassportLength).fields, 'cluster'));
   } catch (cause) {
-    throw new InfinitError('damaged', `this host's passport cannot be read: ${messageOf(cause)}; join anew with a token`, { cause });
+    throw new InfinitError('damaged', `this host's passport cannot be read: ${messageOf(cause)}; ${newPassport}`, { cause });
   }
 }
 
