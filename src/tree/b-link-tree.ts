@@ -107,6 +107,11 @@ export class BLinkTree {
     return collected.page;
   }
 
+  /** Whether there is a root: a tree that nobody wrote to yet has none. @throws InfinitError. */
+  async exists(): Promise<boolean> {
+    return ((await this.#nodes.load(this.root))?.version ?? 0) > 0;
+  }
+
   /**
    * Makes changes durable. They are grouped by leaf and leaves are written in parallel; calls that overlap in time share leaf writes.
    * Each leaf is atomic, the batch is not. Never rejects for the sake of a key: see {@link ApplyResult}.

@@ -95,6 +95,11 @@ export class MemoryBlockStore implements BlockStore {
     this.#mutable.set(address, { version, payload: givenUpPayload({ by: 'a person', at: 'noon' }) });
   }
 
+  /** All that had it are lost, and a person accepted that: there is nothing, and what is made anew is above all that it was. */
+  lose(address: Address): void {
+    this.#mutable.set(address, { version: 2 ** 32 + (this.#mutable.get(address)?.version ?? 0), payload: null });
+  }
+
   async get(address: Address, { memory, part }: CallOptions = {}): Promise<Uint8Array> {
     this.counts.gets++;
     await this.#step(this.#life);

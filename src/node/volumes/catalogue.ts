@@ -1,20 +1,18 @@
-import { randomBytes } from 'node:crypto';
-
 import { InfinitError, type Logger } from '../../base/index.ts';
-import { namedAddress, Sealer } from '../../block/index.ts';
+import { namedAddress } from '../../block/index.ts';
 import type { Disk } from '../../disk/index.ts';
 import type { BlockStore } from '../../store/index.ts';
-import { BLinkTree, type Entry, ifAbsent, type NodeSealer } from '../../tree/index.ts';
-import { type CatalogueEntry, readEntries, readEntry } from './catalogue-entry.ts';
+import { BLinkTree, type Entry, ifAbsent } from '../../tree/index.ts';
+import { type CatalogueEntry, readEntry } from './catalogue-entry.ts';
+import { type CatalogueCopy, decodeCopy, encodeCopy } from './catalogue-copy.ts';
+import { encode, gonePrefix, liveKey, livePrefix, trashPrefix } from './catalogue-keys.ts';
+import { founding, putBack } from './catalogue-loss.ts';
+import { plainNodeSealer } from './plain-node-sealer.ts';
 
 /** Where the local copy of the catalogue is kept, for the times when there is no quorum. */
 const metaKey = 'catalogue';
 /** Entries of one page of a scan. */
 const pageEntries = 256;
-/** Names that live in the tree: first the kind, then the volume's name. */
-const livePrefix = 'volume/';
-const trashPrefix = 'trash/';
-const gonePrefix = 'gone/';
 /** For so long a host that was away learns which of its blocks belong to nobody, in ms. */
 const goneKeptMs = 90 * 86_400_000;
 
@@ -31,6 +29,10 @@ export class Catalogue {
   readonly #disk: Disk;
   readonly #logger: Logger;
   readonly #known: Map<string, CatalogueEntry>;
+  /** What is in the trash, as of the last refresh: for the day on which the list is lost. */
+  #trashed: readonly CatalogueEntry[];
+  /** Which list the copy is of. */
+  #list: string | undefined;
   /** The local copy as it was written last; undefined: it could not be. */
   #saved: string | undefined;
   /** While everything is read: what came to be known of single names since that began, which it may have passed before. */
@@ -42,25 +44,27 @@ export class Catalogue {
   #written: Promise<void> = Promise.resolve();
   #pending: Promise<void> | undefined;
 
-  private constructor(newTree: () => BLinkTree, disk: Disk, logger: Logger, known: Map<string, CatalogueEntry>) {
+  private constructor(newTree: () => BLinkTree, disk: Disk, logger: Logger, copy: CatalogueCopy) {
     this.#tree = newTree();
     this.#newTree = newTree;
     this.#disk = disk;
     this.#logger = logger;
-    this.#known = known;
+    this.#known = new Map(copy.entries.map((entry) => [entry.name, entry]));
+    this.#trashed = copy.trashed;
+    this.#list = copy.list;
   }
 
   static async open(store: BlockStore, disk: Disk, owner: string, logger: Logger): Promise<Catalogue> {
     const newTree = (): BLinkTree => new BLinkTree(namedAddress(owner, 'volumes'), { store, sealer: plainNodeSealer() });
     const bytes = await disk.readMeta(metaKey);
-    const entries = bytes === undefined ? [] : readEntries(bytes);
-    return new Catalogue(newTree, disk, logger, new Map(entries.map((entry) => [entry.name, entry])));
+    return new Catalogue(newTree, disk, logger, bytes === undefined ? { entries: [], trashed: [], list: undefined } : decodeCopy(bytes));
   }
 
   /** Adds the entry, or returns the one that has the name already. */
   async add(entry: CatalogueEntry): Promise<CatalogueEntry> {
-    const [tree, key] = [this.#tree, livePrefix + latin1(entry.name)];
-    const { refused, failed } = await tree.apply(new Map([[key, { value: encode(entry), condition: ifAbsent }]]));
+    const [tree, key] = [this.#tree, liveKey(entry.name)];
+    await this.#putBack(tree);
+    const { refused, failed } = await tree.apply(new Map([...(await founding(tree)), [key, { value: encode(entry), condition: ifAbsent }]]));
     const failure = failed.get(key);
     if (failure !== undefined) throw failure;
     const current = refused.get(key);
@@ -77,7 +81,9 @@ export class Catalogue {
   /** From the tree: linearizable. @throws InfinitError `unavailable`. */
   async current(name: string): Promise<CatalogueEntry | undefined> {
     const tree = this.#tree;
-    const value = await tree.get(livePrefix + latin1(name));
+    let value = await tree.get(liveKey(name));
+    // Only of a list that this host has given what it knows is it believed that a name is gone.
+    if (value === undefined && this.#known.has(name) && (await this.#putBack(tree))) value = await tree.get(liveKey(name));
     const entry = value === undefined ? undefined : readEntry(value);
     await this.#learn(tree, name, entry);
     return entry;
@@ -109,7 +115,7 @@ export class Catalogue {
 
   /** Changes some of a volume's options, whatever others change of the rest. @throws InfinitError `not-found` where the name means another volume by now. */
   async setOptions(entry: CatalogueEntry, changes: CatalogueEntry['options']): Promise<CatalogueEntry> {
-    const [tree, key] = [this.#tree, livePrefix + latin1(entry.name)];
+    const [tree, key] = [this.#tree, liveKey(entry.name)];
     let next = entry;
     const value = (current: Value): Uint8Array => {
       next = readEntry(current!);
@@ -133,7 +139,7 @@ export class Catalogue {
         [trashPrefix + entry.id, { value: trashed, condition: (current: Value) => current === undefined || readEntry(current).purging !== true }],
       ]),
     );
-    const key = livePrefix + latin1(entry.name);
+    const key = liveKey(entry.name);
     const { refused, failed } = await tree.apply(new Map([[key, { value: null, condition: isOf(entry.id) }]]));
     for (const failure of failed.values()) throw failure;
     if (refused.size > 0) await this.#takeBack(entry.id, trashed);
@@ -221,7 +227,7 @@ export class Catalogue {
     }
     if (!(await this.#endMark(entry.id, name)) && !(await this.#isOnly(kept))) {
       // Others removed it meanwhile, or brought it back under another name: theirs came last.
-      await this.#applyAll(new Map([[livePrefix + latin1(name), { value: null, condition: isOf(entry.id) }]]));
+      await this.#applyAll(new Map([[liveKey(name), { value: null, condition: isOf(entry.id) }]]));
       await this.current(name);
       throw new InfinitError('conflict', `volume "${trashed.name}" was removed or brought back by others meanwhile`);
     }
@@ -261,7 +267,29 @@ export class Catalogue {
    */
   async startOver(): Promise<void> {
     this.#tree = this.#newTree();
+    this.#trashed = [];
+    this.#list = undefined;
     await this.#remember((known) => known.clear());
+  }
+
+  /** {@link putBack}, into a list that the copy is not of. True: it was none. */
+  async #putBack(tree: BLinkTree): Promise<boolean> {
+    const copy = this.#copy;
+    const list = await putBack(tree, copy, () => this.#isListed(tree), this.#logger);
+    if (tree !== this.#tree || list === copy.list) return false;
+    this.#list = list;
+    return true;
+  }
+
+  /** Volumes that the list has, under whatever name, or says to be in the trash or gone. */
+  async #isListed(tree: BLinkTree): Promise<ReadonlySet<string>> {
+    const listed = [...(await this.#scan(livePrefix, tree)), ...(await this.#scan(trashPrefix, tree))].map(({ id }) => id);
+    const gone = (await this.#pages(gonePrefix, tree)).map(({ key }) => key.slice(gonePrefix.length));
+    return new Set([...listed, ...gone]);
+  }
+
+  get #copy(): CatalogueCopy {
+    return { entries: [...this.#known.values()], trashed: this.#trashed, list: this.#list };
   }
 
   /** Brings the local copy up to date with the tree as it is from now on. One at a time; those who ask meanwhile share the next. */
@@ -284,8 +312,11 @@ export class Catalogue {
     const [tree, since] = [this.#tree, new Map<string, CatalogueEntry | undefined>()];
     this.#since = since;
     try {
-      const entries = await this.#scan(livePrefix);
+      await this.#putBack(tree);
+      const entries = await this.#scan(livePrefix, tree);
+      const trashed = await this.#scan(trashPrefix, tree);
       if (tree !== this.#tree) return; // It read what is of before.
+      this.#trashed = trashed;
       await this.#remember((known) => {
         known.clear();
         for (const entry of entries) known.set(entry.name, entry);
@@ -297,8 +328,8 @@ export class Catalogue {
   }
 
   /** One entry that is none does not keep the others from being known. */
-  async #scan(prefix: string): Promise<CatalogueEntry[]> {
-    return (await this.#pages(prefix)).flatMap(({ key, value }) => {
+  async #scan(prefix: string, tree: BLinkTree = this.#tree): Promise<CatalogueEntry[]> {
+    return (await this.#pages(prefix, tree)).flatMap(({ key, value }) => {
       try {
         return readEntry(value);
       } catch (error) {
@@ -308,11 +339,11 @@ export class Catalogue {
     });
   }
 
-  async #pages(prefix: string): Promise<Entry[]> {
+  async #pages(prefix: string, tree: BLinkTree = this.#tree): Promise<Entry[]> {
     const found: Entry[] = [];
     let after = prefix;
     for (;;) {
-      const page = await this.#tree.scan(after, pageEntries);
+      const page = await tree.scan(after, pageEntries);
       for (const entry of page.entries) {
         if (!entry.key.startsWith(prefix)) return found;
         found.push(entry);
@@ -352,7 +383,7 @@ export class Catalogue {
   }
 
   async #save(): Promise<void> {
-    const text = JSON.stringify([...this.#known.values()]);
+    const text = encodeCopy(this.#copy);
     if (text === this.#saved) return;
     this.#saved = text;
     try {
@@ -372,24 +403,4 @@ function set(known: Map<string, CatalogueEntry>, name: string, entry: CatalogueE
 /** A name means this volume. */
 function isOf(id: string): (current: Value) => boolean {
   return (current) => current !== undefined && readEntry(current).id === id;
-}
-
-function latin1(text: string): string {
-  return Buffer.from(text, 'utf8').toString('latin1');
-}
-
-function encode(entry: CatalogueEntry): Uint8Array {
-  return Buffer.from(JSON.stringify(entry));
-}
-
-/** The catalogue is not secret: it is sealed plain, which still checks every byte. */
-function plainNodeSealer(): NodeSealer {
-  const sealer = new Sealer();
-  const volume = new Uint8Array(16);
-  const session = randomBytes(4).readUInt32LE();
-  let sequence = 0;
-  return {
-    seal: (address, body) => sealer.sealPayload(address, { volume, inode: 0, epoch: 0, session, sequence: sequence++ }, body),
-    open: (address, payload) => sealer.openPayload(address, payload).body,
-  };
 }
