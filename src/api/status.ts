@@ -267,4 +267,6 @@ export interface VolumeCheck {
   /** Blocks on this host that nothing refers to, and their bytes; absent where the volume is not mounted here. */
   readonly unreferenced?: number;
   readonly unreferencedBytes?: number;
+  /** Where `repair` was asked for of a volume that nobody has mounted: how many files and directories without a name got one in /lost+found. */
+  readonly gathered?: number;
 }

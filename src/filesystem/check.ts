@@ -6,16 +6,17 @@ import type { PlacedDentry } from './names/directory.ts';
 import type { Inode } from './inodes/inode.ts';
 import type { LostBlock } from './journal/lost-blocks.ts';
 import { attempt } from './miss.ts';
-import { mount, rootInode } from './mount.ts';
+import { mount } from './mount.ts';
+import { rootInode } from './root-inode.ts';
 import { isDirectory, typeMask } from './inodes/mode.ts';
 import { firstPosition } from './names/name-hash.ts';
 
 /** Something that should not be. */
 export type Problem =
-  /** Blocks of it were given up, since all their hosts were lost: nobody can read it. */
+  /** Blocks of it are lost with all their hosts: nobody can read it. */
   | { readonly kind: 'lost'; readonly inode: number; readonly directory?: number; readonly name?: string }
-  /** It was given up, and may have had what is nowhere else. */
-  | ({ readonly kind: 'lost-journal' } & LostBlock)
+  /** It is lost, and may have had what is nowhere else. */
+  | ({ readonly kind: 'lost-block' } & LostBlock)
   | { readonly kind: 'dangling-name'; readonly directory: number; readonly name: string; readonly inode: number }
   | { readonly kind: 'wrong-type'; readonly directory: number; readonly name: string; readonly inode: number }
   | { readonly kind: 'wrong-links'; readonly inode: number; readonly links: number; readonly names: number }
@@ -48,7 +49,7 @@ export async function checkVolume(setup: VolumeSetup, contents?: StoreContents):
   const lost: LostBlock[] = [];
   const core = await mount({ ...setup, lost, options: { ...setup.options, readOnly: true } }, false);
   const report = await new Check(core).run(lost.length === 0 ? contents : undefined);
-  return { ...report, problems: [...lost.map((one) => ({ kind: 'lost-journal' as const, ...one })), ...report.problems] };
+  return { ...report, problems: [...lost.map((one) => ({ kind: 'lost-block' as const, ...one })), ...report.problems] };
 }
 
 /** How often an open volume is looked at: what changes meanwhile looks wrong once, what is wrong stays so. */
@@ -101,8 +102,6 @@ class Check {
       await this.#unlessLost({ inode: number }, async () => {
         const directory = await this.#core.table.load(number);
         if (directory !== undefined) await this.#directory(directory, waiting);
-        // Without it nothing is found, which says nothing of what there is: usage must not be corrected by that, nor anything called unreferenced.
-        else if (number === rootInode) this.#problems.push({ kind: 'lost', inode: number });
       });
     }
     for (const number of this.#core.orphans.all()) if (!this.#names.has(number)) this.#names.set(number, 0);
@@ -110,7 +109,7 @@ class Check {
     const { usage } = this.#core;
     const files = this.#directories + this.#files;
     // What is lost is counted still, and nobody knows any more how much it is.
-    const isWhole = this.#problems.every(({ kind }) => kind !== 'lost');
+    const isWhole = this.#core.table.peek(rootInode) !== undefined && this.#problems.every(({ kind }) => kind !== 'lost');
     if (isWhole && usage.files !== files) this.#problems.push({ kind: 'wrong-usage', what: 'files', counted: files, recorded: usage.files });
     if (isWhole && usage.allocated !== this.#allocated)
       this.#problems.push({ kind: 'wrong-usage', what: 'allocated', counted: this.#allocated, recorded: usage.allocated });

@@ -3,12 +3,12 @@
  * durable is in the store, and whatever a crash interrupts is brought to its end at the next mount.
  */
 export * from './file-system.ts';
-export { rootInode } from './mount.ts';
+export { rootInode } from './root-inode.ts';
 export { checkVolume, type CheckReport, type Problem, type StoreContents } from './check.ts';
 export type { VolumeOptions, VolumeSetup } from './context.ts';
 export { isSameTime } from './inodes/file-time.ts';
-export { costOf, type LostBlock } from './journal/lost-blocks.ts';
-export { openWithoutLost } from './mend.ts';
+export { costOf, type LostBlock, saysLost } from './journal/lost-blocks.ts';
+export { type MendReport, openWithoutLost } from './mend.ts';
 export { purgeVolume, type PurgeReport, removeBlock } from './removal/purge.ts';
 export { spareAttempt } from './redo/redo-head.ts';
 export type { SurvivingMemory } from './redo/surviving-memory.ts';

@@ -2,16 +2,15 @@ import { InfinitError, messageOf } from '../base/index.ts';
 import { VolumeContext, type VolumeSetup } from './context.ts';
 import { VolumeCore } from './core.ts';
 import { isPassing, isReadLater, versionsOf } from './failure.ts';
-import { encodeInode } from './inodes/inode-codec.ts';
 import type { JournalBlock } from './journal/journal-codec.ts';
-import { typeDirectory } from './inodes/mode.ts';
+import type { LostBlock } from './journal/lost-blocks.ts';
 import { recount } from './recount.ts';
 import { RedoLog } from './redo/redo-log.ts';
 import { prepareReplay } from './redo/redo-replay.ts';
+import { checkRoot, emptyRootRecord, makeRootAnew, withoutHead } from './lost-parts.ts';
+import { rootInode } from './root-inode.ts';
 import { type StateRecord, VolumeState } from './journal/volume-state.ts';
 
-/** The root directory's inode. */
-export const rootInode = 1;
 /** How far past the last known number a crash may have left inodes that no journal block names: one batch. */
 const strayNumbers = 512;
 /** Files without a name that are looked at before other work gets its turn. */
@@ -23,8 +22,9 @@ export async function mount(setup: VolumeSetup, create = true): Promise<VolumeCo
   const context = new VolumeContext(setup);
   const state = new VolumeState(context);
   const known = await state.read();
-  if (known === undefined && !create) throw new InfinitError('not-found', `volume ${setup.volumeId} was never mounted`);
-  const before = known ?? (await format(context, state));
+  const begun = known ?? (await withoutHead(context, state));
+  if (begun === undefined && !create) throw new InfinitError('not-found', `volume ${setup.volumeId} was never mounted`);
+  const before = begun ?? (await format(context, state));
   const readOnly = setup.options?.readOnly === true;
   const redo = setup.memory === undefined ? undefined : new RedoLog(setup.memory, setup.volumeId);
   // Before the volume's own block says that this session has it.
@@ -33,6 +33,8 @@ export async function mount(setup: VolumeSetup, create = true): Promise<VolumeCo
   try {
     const found = readOnly || before.clean ? before : await state.fence();
     core = new VolumeCore(context, state, found, redo);
+    if (begun !== undefined) core.numbers.startAbove(found.nextInode);
+    if (setup.lost !== undefined) await makeRootAnew(context, setup.lost);
     await recover(core, setup, found, left);
   } catch (error) {
     redo?.survived();
@@ -60,6 +62,7 @@ async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord,
   for (const block of await core.contents.replay(found.clean, fence, setup.lost)) unread.restore(block);
   unread.seen(rootInode);
   await unread.read(unread.all(), rootInode);
+  await checkRoot(core, setup.lost);
   if (readOnly) return;
   const survived = left && (await redoAll(core, blocks));
   const firstStray = blocks.at(-1)?.nextInode ?? found.nextInode;
@@ -67,7 +70,7 @@ async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord,
   await state.write({});
   // The journal remembers where strays may be until the checkpoint.
   // Names of a block that is lost may be in their directories all the same: what they name is left.
-  if (!found.clean && !setup.lost?.some(({ journal }) => journal === 'names')) await markStrays(core, firstStray);
+  if (!found.clean && !setup.lost?.some(hidesNames)) await markStrays(core, firstStray);
   if (survived) {
     // Inodes that the process before made are not looked for among this one's strays. Where they cannot be made durable now, they are later.
     const flushed = core.log.length > 0 ? core.names.flush(core.log.last) : Promise.resolve();
@@ -93,6 +96,11 @@ async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord,
   if (!survived && setup.lostAny === true) core.lostBelow = core.numbers.next ?? Infinity;
   if (survived) core.redo?.resume(setup.session);
   else core.redo?.begin(setup.session, core.log.durable, resumed !== true && askedBefore !== true);
+}
+
+/** Whether names of a moment may be in their directories that no block is left to tell of. */
+function hidesNames(lost: LostBlock): boolean {
+  return 'journal' in lost ? lost.journal === 'names' : lost.part === 'head';
 }
 
 /** Only what makes a file needs a number: that waits, and all else goes on, while their counter is out of reach. */
@@ -128,30 +136,6 @@ async function redoAll(core: VolumeCore, blocks: readonly JournalBlock[]): Promi
 
 /** A new volume: its root directory and its own block, in one commit. */
 async function format(context: VolumeContext, state: VolumeState): Promise<StateRecord> {
-  const { options } = context;
-  const now = context.clock.now();
-  const root = encodeInode({
-    mode: typeDirectory | (options.mode ?? 0o755),
-    uid: options.uid ?? 0,
-    gid: options.gid ?? 0,
-    links: 2,
-    device: 0,
-    epoch: context.epoch,
-    size: 0,
-    allocated: 0,
-    parent: rootInode,
-    accessed: now,
-    modified: now,
-    changed: now,
-    target: undefined,
-    xattrs: undefined,
-    inline: undefined,
-    extents: undefined,
-    truncating: false,
-    journaled: { session: context.session, count: 0 },
-    previous: undefined,
-    calls: undefined,
-  });
   const record = {
     tail: 1,
     next: 1,
@@ -165,9 +149,11 @@ async function format(context: VolumeContext, state: VolumeState): Promise<State
     remembers: true,
   };
   const address = context.inodeAddress(rootInode);
-  const payload = context.sealer.sealPayload(address, context.owner(rootInode), root);
   // The root comes first: a volume that has a block of its own has a root. A root without that is what a crash left; it is written again.
-  const result = await context.store.commit([{ update: [{ address, expect: 'any', payload }] }, { update: [state.update(record)] }]);
+  const result = await context.store.commit([
+    { update: [{ address, expect: 'any', payload: emptyRootRecord(context) }] },
+    { update: [state.update(record)] },
+  ]);
   state.written(versionsOf(result)[1]![0]!, record);
   return record;
 }

@@ -28,6 +28,7 @@ import type { Usage } from './journal/journal-codec.ts';
 import { keepShown } from './keep-shown.ts';
 import { Lending } from './lending.ts';
 import { list } from './names/listing.ts';
+import { gatherLost } from './lost-and-found.ts';
 import { FileLocks } from './locks/file-locks.ts';
 import type { MadeFile } from './journal/made-file.ts';
 import { attempt } from './miss.ts';
@@ -390,6 +391,11 @@ export class Volume implements FileSystem {
   /** Which of these blocks nothing refers to, now or ever again. */
   unreferenced(blocks: Iterable<OwnedBlock>): Promise<Address[]> {
     return unreferencedBlocks(this.#core, blocks);
+  }
+
+  /** {@link gatherLost} */
+  gatherLost(numbers: AsyncIterable<number>): Promise<number> {
+    return gatherLost(this.#core, this.#names, numbers);
   }
 
   /** Looks for what does not fit together while the volume goes on; `repair`: corrects its usage. */

@@ -21,6 +21,7 @@ import { MeasuredStore } from './measured-store.ts';
 import { MembersStore, refuseOutside } from './members/membership-right.ts';
 import { makeMountDirectory } from './mounts/mount-directory.ts';
 import { MountTable } from './mounts/mount-table.ts';
+import { inodesHere } from './volumes/inodes-here.ts';
 import { OrphanSweep } from './volumes/orphan-sweep.ts';
 import { ProgramBlocks } from './blocks/program-blocks.ts';
 import { VolumeServer } from './volumes/volume-server.ts';
@@ -206,6 +207,7 @@ export async function compose(config: DaemonConfig, stack: AsyncDisposableStack,
     self,
     clock: systemClock,
     mayBeInUse: (id: string) => volumes.mayBeInUse(id),
+    inodesHere: (id: string) => inodesHere(store.housekeeping, id),
     audit: (line: object) => upkeep.audit(line),
     logger,
   };

@@ -1,5 +1,5 @@
 import { type Clock, silentLogger } from '../../src/base/index.ts';
-import { Sealer } from '../../src/block/index.ts';
+import { headerBytes, namedAddress, ownerOf, Sealer } from '../../src/block/index.ts';
 import { Volume, type VolumeOptions, type VolumeSetup } from '../../src/filesystem/index.ts';
 import type { BlockStore } from '../../src/store/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
@@ -47,6 +47,15 @@ export async function put(volume: Volume, parent: number, name: string, content:
   if (sync) await volume.fsync(attributes.inode, handle, false);
   await volume.release(attributes.inode, handle);
   return attributes.inode;
+}
+
+/** Numbers of the volume's inodes in the store, as a host tells them of its own disk. */
+export async function* inodesIn(store: MemoryBlockStore): AsyncGenerator<number> {
+  for (const address of store.mutableAddresses()) {
+    const { payload } = (await store.fetch(address).catch(() => undefined)) ?? {};
+    const inode = payload === undefined || payload.length < headerBytes ? undefined : ownerOf(payload).inode;
+    if (inode !== undefined && namedAddress(volumeId, `inode:${inode}`) === address) yield inode;
+  }
 }
 
 /** The whole content of a file. */

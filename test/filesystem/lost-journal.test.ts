@@ -9,7 +9,7 @@ import { contentSlots } from '../../src/filesystem/journal/content-journal-codec
 import { journalSlots } from '../../src/filesystem/journal/journal.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { seeded } from '../suites/seeded.ts';
-import { contentOf, namesOf, open, put, readAt, root, TestClock, volumeId } from './harness.ts';
+import { contentOf, inodesIn, look, namesOf, open, put, readAt, root, TestClock, volumeId } from './harness.ts';
 
 const slotsOf = (name: string, count: number): ReturnType<typeof namedAddress>[] =>
   Array.from({ length: count }, (_, slot) => namedAddress(volumeId, `${name}:${slot}`));
@@ -72,17 +72,21 @@ test('a volume of which a block of the journal of names is lost says so, and is 
     for (const name of ['a', 'b', 'c', 'd']) await put(volume, root, name, name, true);
     store.restart();
     store.giveUp(names[before + 1 + which]!);
-    await assert.rejects(open(store), { code: 'lost', message: /journal of names .* was given up .* check --repair/ });
+    await assert.rejects(open(store), { code: 'lost', message: /journal of names .* is lost .* check --repair/ });
     const dry = await checkVolume(setup(store));
-    assert.deepEqual(dry.problems[0], { kind: 'lost-journal', journal: 'names', position: before + 1 + which });
+    assert.deepEqual(dry.problems[0], { kind: 'lost-block', journal: 'names', position: before + 1 + which });
     // That changed nothing.
     await assert.rejects(open(store), { code: 'lost' });
-    const report = await openWithoutLost(setup(store));
-    assert.equal(report.problems[0]!.kind, 'lost-journal');
+    const report = await openWithoutLost(setup(store), inodesIn(store));
+    assert.equal(report.problems[0]!.kind, 'lost-block');
     for (let mounts = 0; mounts < 2; mounts++) {
       volume = await open(store);
       const left = ['a', 'b', 'c', 'd'].filter((_, index) => index !== which);
-      assert.deepEqual((await namesOf(volume, root)).toSorted(), ['keep', ...left].toSorted());
+      assert.deepEqual((await namesOf(volume, root)).toSorted(), ['keep', 'lost+found', ...left].toSorted());
+      // The file is there whose name that block had.
+      const home = (await look(volume, root, 'lost+found'))!;
+      const [found] = await namesOf(volume, home);
+      assert.equal((await contentOf(volume, (await look(volume, home, found!))!)).toString(), ['a', 'b', 'c', 'd'][which]);
       assert.equal((await contentOf(volume, keep)).toString(), 'keep');
       assert.deepEqual((await volume.check()).problems, []);
       await volume.close();
@@ -106,8 +110,8 @@ test('a volume of which blocks of the journal of contents are lost says so, and 
     for (const slot of which) store.giveUp(contents[slot]!);
     await assert.rejects(open(store), { code: 'lost', message: /journal of contents .* check --repair/ });
     const { problems } = await checkVolume(setup(store));
-    assert.deepEqual(new Set(problems), new Set(which.map((position) => ({ kind: 'lost-journal', journal: 'contents', position }))));
-    await openWithoutLost(setup(store));
+    assert.deepEqual(new Set(problems), new Set(which.map((position) => ({ kind: 'lost-block', journal: 'contents', position }))));
+    await openWithoutLost(setup(store), inodesIn(store));
     for (let mounts = 0; mounts < 3; mounts++) {
       volume = await open(store);
       assert.ok((await readAt(volume, file, 0, 50)).equals(expected), `${which.join()} after ${mounts}`);

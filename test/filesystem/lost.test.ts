@@ -65,5 +65,5 @@ void test('of a volume whose root directory nobody has any longer a check says t
   await volume.close();
   store.gone.add(root);
   const { problems } = await checkVolume({ store, sealer: new Sealer(), volumeId, session: 0, clock: new TestClock(), logger: silentLogger });
-  assert.deepEqual(problems, [{ kind: 'lost', inode: root }]);
+  assert.deepEqual(problems, [{ kind: 'lost-block', part: 'root' }]);
 });

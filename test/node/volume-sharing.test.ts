@@ -18,6 +18,7 @@ import { MemoryNetwork } from '../../src/overlay/index.ts';
 import { bytes, contentOf, errnoOf, look, open, put, root, user, volumeId } from '../filesystem/harness.ts';
 import { eventually } from '../docker/process.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
+import type { VolumeSharing } from '../../src/node/sharing/volume-sharing.ts';
 import { sharingOf } from './sharing.ts';
 
 /** The role of a worker of host `a`. */
@@ -29,10 +30,12 @@ function roleOf(parts: Pick<SharedRoleParts, 'open' | 'tell' | 'dirty'>): Shared
 class Host implements AsyncDisposable {
   readonly sent: VolumeCommand[] = [];
   readonly role: SharedRole;
+  readonly sharing: VolumeSharing;
   readonly #stack: AsyncDisposableStack;
 
-  private constructor(role: SharedRole, stack: AsyncDisposableStack) {
+  private constructor(role: SharedRole, sharing: VolumeSharing, stack: AsyncDisposableStack) {
     this.role = role;
+    this.sharing = sharing;
     this.#stack = stack;
   }
 
@@ -53,7 +56,7 @@ class Host implements AsyncDisposable {
     const sharing = sharingOf(transport, store, (command) => role.hear(command));
     stack.use(sharing);
     await sharing.start();
-    return new Host(role, stack.move());
+    return new Host(role, sharing, stack.move());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -86,6 +89,27 @@ test('a volume that could not be opened when its lease came is opened a moment l
   const { attributes } = await host.role.fileSystem.create(root, 'f', 0o644, 0, 1, user);
   assert.ok(attributes.inode > root);
   assert.equal(attempts, 3);
+});
+
+test('a mount of a volume that nobody can open, since blocks of its own are lost, is told so; one that can be opened, or only waits, is not', async () => {
+  for (const code of ['lost', 'unavailable', undefined] as const) {
+    const store = new MemoryBlockStore();
+    let fails = code !== undefined;
+    const openVolume: OpenVolume = (way, session) => {
+      if (fails) return Promise.reject(new InfinitError(code!, 'the root directory is lost'));
+      return open(way, {}, { session });
+    };
+    await using host = await Host.start(store, openVolume);
+    const { sharing } = host;
+    if (code === 'lost')
+      await assert.rejects(sharing.opened(), { code: 'lost', message: /volume "data" cannot be opened: the root directory is lost/ });
+    else await sharing.opened();
+    assert.equal(sharing.lostParts?.code, code === 'lost' ? code : undefined);
+    fails = false;
+    const { attributes } = await host.role.fileSystem.create(root, 'f', 0o644, 0, 1, user);
+    assert.ok(attributes.inode > root);
+    assert.equal(sharing.lostParts, undefined);
+  }
 });
 
 test('a late write of the holder before costs the programs here nothing', async () => {

@@ -159,7 +159,7 @@ function check(options: () => GlobalOptions): Command {
     .argument('<name...>')
     .option(
       '--repair',
-      'also free what crashed writers left, and correct the usage that a crash left wrong; let a volume be mounted without blocks of its journals that were given up',
+      'also free what crashed writers left, and correct the usage that a crash left wrong; of a volume that nobody has mounted: do without blocks of its own that are lost, and name in /lost+found what no directory names any more',
     )
     .addOption(formatOption(listShapes, '{{.Name}}'))
     .action(async (names: string[], { repair, format }: { repair?: boolean; format: string }) => {
@@ -183,6 +183,10 @@ function check(options: () => GlobalOptions): Command {
       ];
       if (reports.length > 0) say(renderList(reports, shown, format));
       for (const { name, problems } of reports) for (const problem of problems) say(`${name}: ${problem}`);
+      // Objects have it as it is.
+      if (format === 'table')
+        for (const { name, gathered = 0 } of reports)
+          if (gathered > 0) say(`${name}: ${gathered} without a name are in lost+found, each under # and its number`);
       if (reports.some(({ problems }) => problems.length > 0)) process.exitCode = 1;
     });
 }

@@ -10,12 +10,16 @@ const refillBelow = 2 ** 16;
 const maxAttempts = 100;
 /** 1 is the root; lower ones stay free for what is to come. */
 const firstNumber = 16;
+/** Where the counter is lost numbers go on so far above the last one that is known of: no mount before has used so many more. */
+const lostNumbers = 2 ** 36;
 
 /** Inode numbers that were never used before: chunks are taken from a counter block by compare-and-set, so that no two mounts share one. */
 export class InodeNumbers {
   readonly #context: VolumeContext;
   #next = 0;
   #end = 0;
+  /** Where there is no counter. */
+  #start = firstNumber;
   #first: number | undefined;
   #spare: { readonly from: number; readonly end: number } | undefined;
   #reserving: Promise<void> | undefined;
@@ -32,6 +36,11 @@ export class InodeNumbers {
   /** The number that comes next; undefined: none could be reserved yet. */
   get next(): number | undefined {
     return this.#first === undefined ? undefined : this.#next;
+  }
+
+  /** The volume is not new, and all its numbers that are known of are below this: where its counter is not there it is lost with all its hosts. */
+  startAbove(known: number): void {
+    this.#start = Math.max(firstNumber, known) + lostNumbers;
   }
 
   /** @throws Miss where a chunk has to be reserved first. */
@@ -56,7 +65,7 @@ export class InodeNumbers {
     const address = this.#context.address('inodes');
     for (let tries = 0; tries < maxAttempts; tries++) {
       const current = await store.fetch(address);
-      const from = current === undefined ? firstNumber : readCounter(sealer.openPayload(address, current.payload).body);
+      const from = current === undefined ? this.#start : readCounter(sealer.openPayload(address, current.payload).body);
       const body = Buffer.alloc(8);
       body.writeDoubleLE(from + inodeChunk);
       const payload = sealer.sealPayload(address, this.#context.owner(0), body);

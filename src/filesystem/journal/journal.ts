@@ -6,6 +6,7 @@ import { isReadLater, unlessLost, versionsOf } from '../failure.ts';
 import { decodeJournal, encodeJournal, type JournalBlock } from './journal-codec.ts';
 import { lostInUse, type LostBlock } from './lost-blocks.ts';
 import { BlockVersion } from './named-block.ts';
+import { inParallel } from '../parallel.ts';
 
 /** Blocks of the journal, used in turn. A checkpoint is due well before they run out. */
 export const journalSlots = 256;
@@ -15,8 +16,27 @@ export const reservedSlots = 32;
 const maxLeftOut = 128;
 /** Where one is out of reach so many are looked at, ahead of their use from half of that on: nobody is to wait for each of them. */
 const lookAhead = 32;
+/** Blocks that are read at once where all are. */
+const parallelReads = 32;
+/** Where a block is not there so many behind it are looked at: whether that is the journal's end. */
+const lookBehind = 4;
 /** Slots in use from which on a checkpoint is due. */
 export const checkpointSlots = 96;
+
+/** The newest blocks of a volume's journal, in order, as far back as none between them is missing: for one whose own block, which says where they begin, is lost. */
+export async function readRing(context: VolumeContext): Promise<JournalBlock[]> {
+  const bySequence = new Map<number, JournalBlock>();
+  const slots = Array.from({ length: journalSlots }, (_, slot) => context.address(`journal:${slot}`));
+  await inParallel(slots, parallelReads, async (address) => {
+    const stored = await unlessLost(context.store.fetch(address));
+    if (stored === undefined || stored === 'lost') return;
+    const block = decodeJournal(context.sealer.openPayload(address, stored.payload).body);
+    bySequence.set(block.sequence, block);
+  });
+  const blocks: JournalBlock[] = [];
+  for (let sequence = Math.max(0, ...bySequence.keys()); bySequence.has(sequence); sequence--) blocks.unshift(bySequence.get(sequence)!);
+  return blocks;
+}
 
 /**
  * The volume's journal: a ring of named blocks, each with one batch of operations on names. An operation is durable as soon as its
@@ -195,8 +215,8 @@ export class Journal {
       }
       const slot = this.#next % journalSlots;
       const stored = await unlessLost(this.#context.store.fetch(this.#address(slot)));
-      const isLost = stored === 'lost';
-      const version = new BlockVersion(this.#context, this.#address(slot), isLost ? undefined : (stored?.version ?? 0));
+      const isLost = stored === 'lost' || (stored === undefined && this.#next < this.#unused && (await this.#isFollowed(this.#next)));
+      const version = new BlockVersion(this.#context, this.#address(slot), stored === 'lost' ? undefined : (stored?.version ?? 0));
       this.#slots.set(slot, version);
       if (isLost && this.#next < this.#unused) {
         if (lost === undefined) throw lostInUse(this.#context.volumeId, { journal: 'names', position: this.#next });
@@ -219,6 +239,14 @@ export class Journal {
     else if (first && this.#tail > 1) this.calls.restore((await this.#readAgain(this.#tail - 1))?.calls);
     if (!this.#remembers) this.calls.doubt();
     return blocks;
+  }
+
+  /**
+   * Whether there is a block behind one that is not there. None is written before the one in front of it is durable: that was lost with all its hosts, and a person accepted it.
+   */
+  async #isFollowed(sequence: number): Promise<boolean> {
+    const after = Array.from({ length: Math.min(lookBehind, journalSlots - 1) }, (_, index) => this.#readAgain(sequence + 1 + index));
+    return (await Promise.all(after)).some((block) => block !== undefined);
   }
 
   /** A block that a checkpoint has covered, as long as no later one is in its slot. Nothing but the memory of calls depends on it, so it may be out of reach. */

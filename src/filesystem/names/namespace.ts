@@ -32,14 +32,19 @@ export class Namespace {
     this.#core = core;
   }
 
-  /** The inode that a name stands for. @throws Miss, FileSystemError ENOTDIR, ENAMETOOLONG */
+  /** The inode that a name stands for. @throws Miss, FileSystemError ENOTDIR, ENAMETOOLONG; EIO where a name stands for what is lost */
   lookup(parent: number, name: string): Inode | undefined {
     const directory = this.#directory(parent);
     if (name.length > 255) throw new FileSystemError('ENAMETOOLONG');
     if (name === '.') return directory.inode;
     if (name === '..') return this.#core.table.get(directory.inode.parent);
     const dentry = directory.names.lookup(name);
-    return dentry === undefined ? undefined : this.#core.table.find(dentry.inode);
+    if (dentry === undefined) return undefined;
+    const inode = this.#core.table.find(dentry.inode);
+    // To say that there is no such name would be wrong: it is listed, and cannot be made.
+    if (inode === undefined && this.#core.table.peek(dentry.inode) === undefined)
+      throw new FileSystemError('EIO', `the record of inode ${dentry.inode} is not there: it was lost with all its hosts`);
+    return inode;
   }
 
   /** A new inode under a name. @throws Miss, FileSystemError EEXIST, ENOENT … */

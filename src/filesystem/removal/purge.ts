@@ -10,7 +10,8 @@ import { isPassing, versionsOf } from '../failure.ts';
 import type { Inode } from '../inodes/inode.ts';
 import { journalSlots } from '../journal/journal.ts';
 import { attempt } from '../miss.ts';
-import { mount, rootInode } from '../mount.ts';
+import { mount } from '../mount.ts';
+import { rootInode } from '../root-inode.ts';
 import { firstPosition } from '../names/name-hash.ts';
 import { inParallel } from '../parallel.ts';
 
@@ -36,7 +37,8 @@ export interface PurgeReport {
 export async function purgeVolume(setup: VolumeSetup, signal?: AbortSignal): Promise<PurgeReport> {
   let core: VolumeCore;
   try {
-    core = await mount(setup, false);
+    // What is lost of it is no reason to keep the rest.
+    core = await mount({ ...setup, lost: [] }, false);
   } catch (error) {
     if (codeOf(error) !== 'not-found') throw error;
     // Never mounted, or all but finished.

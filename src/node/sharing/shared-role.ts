@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MessagePort } from 'node:worker_threads';
 
-import { InfinitError, type Logger, messageOf, type Records, systemClock } from '../../base/index.ts';
+import { codeOf, InfinitError, type Logger, messageOf, type Records, systemClock } from '../../base/index.ts';
 import {
   BlockReader,
   CallServer,
@@ -266,10 +266,11 @@ export class SharedRole implements Disposable {
       void this.fileSystem.relocked().then(() => grace.heard(this.#self));
       if (alone || this.#aloneIn === change) this.#beginAlone();
       this.#logger.info('this host serves the volume', { session });
+      this.#tell({ type: 'opened', session });
     } catch (error) {
       if (change !== this.#change) return;
       this.#logger.error('the volume cannot be opened', { error });
-      this.#tell({ type: 'not-opened', session, message: messageOf(error) });
+      this.#tell({ type: 'not-opened', session, code: codeOf(error), message: messageOf(error) });
     }
   }
 
@@ -313,7 +314,7 @@ export class SharedRole implements Disposable {
     this.#logger.warn('another session has written to the volume; it is opened anew', { session });
     void this.#leave();
     this.fileSystem.setBacking(undefined);
-    this.#tell({ type: 'not-opened', session, message: 'another session has written to the volume' });
+    this.#tell({ type: 'not-opened', session, code: 'conflict', message: 'another session has written to the volume' });
   }
 
   #beginAlone(): void {

@@ -36,6 +36,8 @@ const takeOverMs = 20_000;
 const takeOverPauseMs = 250;
 /** After so long a volume that could not be opened is tried again, in ms. */
 const openAgainMs = 500;
+/** How long a mount waits for the volume to be opened, in ms: what takes longer waits for other hosts, and programs may wait on the mount. */
+const firstOpenMs = 5000;
 /** How long an opening waits to hear whether the volume was deleted, in ms: a host is hardly ever away for so long, and the others' programs wait as well. */
 const deletedDeadlineMs = 1000;
 
@@ -73,6 +75,10 @@ export class VolumeSharing implements AsyncDisposable {
   #opened: { readonly tenure: Tenure; readonly session: number } | undefined;
   /** Ends what the worker had opened before. */
   #over = new AbortController();
+  /** What the first opening came to, where this host serves the volume. */
+  readonly #first = Promise.withResolvers<void>();
+  /** Blocks of the volume's own are lost: until a person does something about it, it cannot be opened. */
+  #lostParts: InfinitError | undefined;
   #deleted = false;
   #closed = false;
   /** Other hosts may use the volume that is open here: the kernel caches nothing. */
@@ -84,6 +90,7 @@ export class VolumeSharing implements AsyncDisposable {
     const { volumeId, store, transport, clock, logger } = options;
     this.#options = options;
     this.#id = Buffer.from(volumeId, 'hex');
+    this.#first.promise.catch(() => {});
     this.#lease = new VolumeLease({
       store,
       volumeId,
@@ -101,6 +108,24 @@ export class VolumeSharing implements AsyncDisposable {
   async start(): Promise<void> {
     await this.#lease.start();
     if (this.#options.exclusive) await this.#takeOver();
+  }
+
+  /** Resolves once the volume is open, here or elsewhere, or has to wait for other hosts. @throws InfinitError `lost` where no waiting helps. */
+  async opened(): Promise<void> {
+    const enough = new AbortController();
+    const late = sleep(firstOpenMs, undefined, { ref: false, signal: enough.signal }).catch(() => {});
+    await Promise.race([this.#first.promise, late]).finally(() => enough.abort());
+  }
+
+  /** Why nobody can open it until a person does something; undefined: nothing of the kind is known. */
+  get lostParts(): InfinitError | undefined {
+    return this.#lostParts;
+  }
+
+  #failed(error: unknown): void {
+    if (codeOf(error) !== 'lost') return this.#first.resolve();
+    this.#lostParts = new InfinitError('lost', `volume "${this.#options.name}" cannot be opened: ${messageOf(error)}`);
+    this.#first.reject(this.#lostParts);
   }
 
   /** Waits for a lease that nobody uses any more. */
@@ -146,7 +171,14 @@ export class VolumeSharing implements AsyncDisposable {
       return true;
     }
     if (event.type === 'not-opened') {
-      if (event.session === this.#opened?.session) this.#openAgain();
+      if (event.session !== this.#opened?.session) return true;
+      this.#failed(new InfinitError(event.code, event.message));
+      this.#openAgain();
+      return true;
+    }
+    if (event.type === 'opened') {
+      this.#lostParts = undefined;
+      this.#first.resolve();
       return true;
     }
     if (event.type === 'greeted') {
@@ -221,6 +253,8 @@ export class VolumeSharing implements AsyncDisposable {
         break;
       case 'guest':
         this.#shut();
+        this.#lostParts = undefined;
+        this.#first.resolve();
         this.#beGuest();
         break;
       case 'none':
@@ -265,6 +299,7 @@ export class VolumeSharing implements AsyncDisposable {
         send({ type: 'holder', session, awaited: users, lost, alone, inherited: state.inherited, dismissed, store: way.port2, tenure }, [way.port2]);
         return;
       } catch (error) {
+        this.#failed(error);
         logger.warn('the volume cannot be opened here yet', { error });
         await new Promise((resolve) => setTimeout(resolve, openAgainMs));
       }

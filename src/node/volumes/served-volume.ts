@@ -117,6 +117,8 @@ export class ServedVolume {
     try {
       // Who serves the volume is found out while the kernel is being answered.
       await Promise.all([this.#start.promise, this.sharing?.start()]);
+      // Programs of a mount that was there before wait on it, whatever it is.
+      if (!this.#kept) await this.sharing?.opened();
       this.#kept = false;
     } catch (error) {
       if (codeOf(error) === 'in-use') this.#kept = false;
@@ -162,6 +164,12 @@ export class ServedVolume {
    */
   async unmount({ discard = false }: { readonly discard?: boolean } = {}): Promise<void> {
     using deadline = new Deadline(unmountDeadlineMs);
+    // What can be opened by nobody takes nothing any more, and is repaired or removed only once it is not mounted.
+    const lost = this.sharing?.lostParts;
+    if (lost !== undefined && !discard) {
+      this.#logger.warn('the mount ends without writing anything out', { error: lost });
+      return this.unmount({ discard: true });
+    }
     if (!this.#detached) {
       if (!discard) await this.#sync();
       if (!this.#finished) await unmountIdle(this.mountpoint);
@@ -206,6 +214,8 @@ export class ServedVolume {
 
   /** What of it cannot be read for now, and what to do: a sentence. undefined: nothing that is known of. */
   get outOfReach(): string | undefined {
+    const lost = this.sharing?.lostParts;
+    if (lost !== undefined) return `${lost.message} (end all its mounts first; the one at ${this.mountpoint} is of no use meanwhile)`;
     return this.#unread === undefined ? undefined : unreadInWords(this.name, this.mountpoint, this.#unread);
   }
 

@@ -1,7 +1,17 @@
 import { noVolume, typedOptions, type VolumeCheck } from '../../api/index.ts';
-import { type Clock, codeOf, InfinitError, type Logger, systemClock } from '../../base/index.ts';
+import { type Clock, codeOf, InfinitError, type Logger, messageOf, systemClock } from '../../base/index.ts';
 import { Sealer } from '../../block/index.ts';
-import { checkVolume, type CheckReport, costOf, openWithoutLost, type Problem, rootInode, type VolumeSetup } from '../../filesystem/index.ts';
+import {
+  checkVolume,
+  type CheckReport,
+  costOf,
+  type MendReport,
+  openWithoutLost,
+  type Problem,
+  rootInode,
+  saysLost,
+  type VolumeSetup,
+} from '../../filesystem/index.ts';
 import type { Transport } from '../../overlay/index.ts';
 import { takeLease } from '../sharing/take-lease.ts';
 import type { BlockStore } from '../../store/index.ts';
@@ -32,6 +42,8 @@ export interface VolumeCheckContext {
   readonly self: string;
   readonly clock: Clock;
   readonly mayBeInUse: (volumeId: string) => Promise<boolean>;
+  /** Numbers of the volume's inodes of which this host keeps the records. */
+  readonly inodesHere: (volumeId: string) => AsyncIterable<number>;
   /** Keeps what cannot be undone, durably, before and after it is done. */
   readonly audit: (line: object) => Promise<void>;
   readonly logger: Logger;
@@ -39,8 +51,8 @@ export interface VolumeCheckContext {
 
 /**
  * Looks whether a volume fits together: on the host that has it open while it goes on, elsewhere only while nobody has it mounted. Blocks that nothing refers
- * to are counted (and with `repair` freed, and wrong usage is corrected) where the volume is open. One that cannot be mounted, since blocks of its journals are lost, is brought in order without them by
- * `repair`.
+ * to are counted (and with `repair` freed, and wrong usage is corrected) where the volume is open. One that nobody has mounted is opened by `repair` without blocks of its own that are lost, and what no directory
+ * names any more gets a name in /lost+found.
  * @throws InfinitError `not-found`, `in-use` that names the host to ask.
  */
 export async function checkNow(context: VolumeCheckContext, name: string, repair: boolean): Promise<VolumeCheck> {
@@ -56,6 +68,14 @@ export async function checkNow(context: VolumeCheckContext, name: string, repair
   }
   const hosts = await context.usedElsewhere(entry.id);
   if (served !== undefined || hosts.length > 0) {
+    const lost = served?.sharing?.lostParts;
+    if (lost !== undefined) {
+      const where = [context.hostName, ...hosts].join(', ');
+      throw new InfinitError(
+        'in-use',
+        `${lost.message}. It is mounted on ${where}: end these mounts first (\`infinit volume unmount\`, or the containers that use it)`,
+      );
+    }
     // Who had it last may have died: a host counts that says itself that it has it mounted.
     const holder = await context.leaseHolder(entry.id).catch(() => undefined);
     const where = holder !== undefined && hosts.includes(holder) ? holder : 'another host';
@@ -63,22 +83,22 @@ export async function checkNow(context: VolumeCheckContext, name: string, repair
     throw new InfinitError('in-use', `volume "${name}" is open on ${where}: check it there (it is mounted on ${mounted.join(', ')})`);
   }
   const report = await closedReport(context, entry).catch((error: unknown) => {
+    if (codeOf(error) === 'lost') throw new InfinitError('lost', `a block of volume "${name}" itself: ${messageOf(error)}`, { cause: error });
     if (codeOf(error) === 'not-found')
       throw new InfinitError('not-found', `volume "${name}" was never mounted: there is nothing on it to check`, { cause: error });
     throw error;
   });
   if (!repair) return shown(name, report);
-  if (!report.problems.some(isLostJournal))
-    throw new InfinitError('bad-argument', `volume "${name}" is not mounted on this host: mount it to repair it`);
-  return shown(name, await mendClosed(context, entry, report.problems.filter(isLostJournal)));
+  const { gathered, ...mended } = await mendClosed(context, entry, report.problems.filter(isLostBlock));
+  return { ...shown(name, mended), gathered };
 }
 
-function isLostJournal({ kind }: Problem): boolean {
-  return kind === 'lost-journal';
+function isLostBlock({ kind }: Problem): boolean {
+  return kind === 'lost-block';
 }
 
-/** A person wants to do without what blocks of its journals had that are lost. */
-async function mendClosed(context: VolumeCheckContext, entry: CatalogueEntry, lost: readonly Problem[]): Promise<CheckReport> {
+/** A person wants to do without what blocks of its own had that are lost. */
+async function mendClosed(context: VolumeCheckContext, entry: CatalogueEntry, lost: readonly Problem[]): Promise<MendReport> {
   const { store, self, clock, logger } = context;
   const [volumeId, volume] = [entry.id, entry.name];
   if (await context.mayBeInUse(volumeId))
@@ -91,9 +111,13 @@ async function mendClosed(context: VolumeCheckContext, entry: CatalogueEntry, lo
   try {
     const guarded = lease?.guard(store, lease.tenure, over.signal) ?? store;
     await context.audit({ step: 'begin', volume, volumeId, withoutLost: lost });
-    const report = await openWithoutLost({ ...setupOf(context, entry, guarded), session: await claimSession(store, volumeId) });
-    await context.audit({ step: 'end', volume, volumeId, withoutLost: report.problems.filter(isLostJournal) });
-    logger.warn('a volume can be mounted without what lost blocks of its journals had', { volume, blocks: lost.length });
+    const report = await openWithoutLost(
+      { ...setupOf(context, entry, guarded), session: await claimSession(store, volumeId) },
+      context.inodesHere(volumeId),
+    );
+    const withoutLost = report.problems.filter(isLostBlock);
+    await context.audit({ step: 'end', volume, volumeId, withoutLost, gathered: report.gathered });
+    logger.warn('a volume that nobody has mounted was repaired', { volume, lostBlocks: withoutLost.length, gathered: report.gathered });
     return report;
   } finally {
     over.abort();
@@ -119,12 +143,12 @@ function inWords(problem: Problem): string {
   switch (problem.kind) {
     case 'lost': {
       if (problem.inode === rootInode)
-        return 'the root directory is lost, so nothing of the volume can be reached: restore it from a backup as a new volume';
+        return 'the root directory or a page of its names is lost: once that is accepted (see infinit status) --repair puts what is left into /lost+found';
       const where = problem.name === undefined ? '' : `, "${problem.name}" of directory ${problem.directory},`;
-      return `inode ${problem.inode}${where} is lost: its blocks were given up with all their hosts`;
+      return `inode ${problem.inode}${where} is lost with all its hosts`;
     }
-    case 'lost-journal':
-      return `block ${problem.position} of the journal of ${problem.journal} was given up with all its hosts: ${costOf(problem.journal)} may be lost; with --repair the volume can be mounted without it`;
+    case 'lost-block':
+      return `${saysLost(problem)} is lost with all its hosts: ${costOf(problem)}; with --repair the volume can be mounted without it`;
     case 'dangling-name':
       return `directory ${problem.directory}: "${problem.name}" names inode ${problem.inode}, which does not exist`;
     case 'wrong-type':

@@ -112,6 +112,8 @@ export type VolumeEvent =
   /** To a guest: it is to forget these. */
   | { readonly type: 'ask-back'; readonly id: number; readonly peer: string; readonly keys: readonly GrantKey[] }
   /** In a cluster: the lease is ours, but the volume could not be opened as this session, or a later session has written to it: it is to be opened as another. */
-  | { readonly type: 'not-opened'; readonly session: number; readonly message: string }
+  | { readonly type: 'not-opened'; readonly session: number; readonly code: ErrorCode; readonly message: string }
+  /** It is open as this session. */
+  | { readonly type: 'opened'; readonly session: number }
   /** The mount ended (unmounted, aborted, stopped) and everything was written out, or `error` says what was not. */
   | { readonly type: 'closed'; readonly reason: string; readonly error?: { readonly code: ErrorCode; readonly message: string } };

@@ -1,0 +1,135 @@
+import { codeOf } from '../base/index.ts';
+import type { VolumeCore } from './core.ts';
+import { FileSystemError } from './file-system.ts';
+import type { Inode } from './inodes/inode.ts';
+import { isDirectory, typeDirectory } from './inodes/mode.ts';
+import { attempt } from './miss.ts';
+import { dentryOf, type Namespace } from './names/namespace.ts';
+import { firstPosition } from './names/name-hash.ts';
+import { rootInode } from './root-inode.ts';
+
+/** Where what has no name any more is found again, as with other file systems. */
+export const lostAndFound = 'lost+found';
+const pageNames = 512;
+const nobody = { uid: 0, gid: 0, pid: 0 };
+
+/**
+ * Gives what no directory names any more a name in /lost+found: `#` and its number. Of a directory that is found so all that is in it has its name again. Names of which nothing is left go: they
+ * could neither be used nor removed. For a volume that nobody else uses.
+ * @param numbers Inodes that there may be. Returns how many were given one. @throws InfinitError
+ */
+export async function gatherLost(core: VolumeCore, namespace: Namespace, numbers: AsyncIterable<number>): Promise<number> {
+  const candidates: Inode[] = [];
+  for await (const number of numbers) {
+    const inode = await unlessLost(() => core.table.load(number));
+    // What has no links was removed, and is on its way.
+    if (inode !== undefined && number !== rootInode && !inode.gone && inode.links > 0 && !core.orphans.has(number)) candidates.push(inode);
+  }
+  const { named, directories, dangling } = await walk(core, candidates);
+  for (const one of dangling) await attempt(() => dropDangling(core, namespace, one));
+  for (const [inode, subdirectories] of directories) correctLinks(core, inode, subdirectories + 2);
+  const nameless = candidates.filter(({ number }) => !named.has(number));
+  if (nameless.length === 0) return 0;
+  const home = await attempt(() => homeOf(namespace));
+  for (const inode of nameless) await attempt(() => adopt(core, namespace, home, inode));
+  return nameless.length;
+}
+
+/** A name of something of which there is no record. */
+interface Dangling {
+  readonly directory: number;
+  readonly name: string;
+}
+
+interface Walked {
+  readonly dangling: readonly Dangling[];
+  /** All that a directory names which is left, whether anything leads to it or not. */
+  readonly named: ReadonlySet<number>;
+  /** How many directories are in each, of those that could be read. */
+  readonly directories: ReadonlyMap<Inode, number>;
+}
+
+async function walk(core: VolumeCore, candidates: readonly Inode[]): Promise<Walked> {
+  const named = new Set<number>();
+  const directories = new Map<Inode, number>();
+  const dangling: Dangling[] = [];
+  const waiting = [rootInode, ...candidates.filter((inode) => inode.isDirectory).map(({ number }) => number)];
+  const seen = new Set<number>();
+  for (let number = waiting.pop(); number !== undefined; number = waiting.pop()) {
+    if (seen.has(number)) continue;
+    seen.add(number);
+    const inode = await unlessLost(() => core.table.load(number));
+    if (inode?.directory === undefined) continue;
+    const { directory } = inode;
+    let subdirectories = 0;
+    for (let after = firstPosition - 1; ;) {
+      const from = after;
+      const page = await unlessLost(async () => attempt(() => directory.list(from, pageNames)));
+      for (const entry of page?.entries ?? []) {
+        const child = await unlessLost(async () => (await core.table.load(entry.inode)) ?? 'none');
+        if (child === 'none') {
+          dangling.push({ directory: number, name: entry.name });
+          continue;
+        }
+        named.add(entry.inode);
+        if (!isDirectory(entry.type)) continue;
+        waiting.push(entry.inode);
+        subdirectories++;
+      }
+      if (page?.done === true) directories.set(inode, subdirectories);
+      if (page === undefined || page.done) break;
+      after = page.until;
+    }
+  }
+  return { named, directories, dangling };
+}
+
+/** @throws Miss, FileSystemError */
+function dropDangling(core: VolumeCore, namespace: Namespace, { directory: parent, name }: Dangling): void {
+  const { inode: directory, names } = namespace.writableDirectory(parent);
+  const change = names.change(name, undefined);
+  namespace.stamp(directory);
+  core.record({ names: [{ directory, change }], links: [] });
+}
+
+/** A root directory that was made anew counts none of what is in it, and one that lost names counts too many. */
+function correctLinks(core: VolumeCore, inode: Inode, links: number): void {
+  const delta = links - inode.links;
+  if (delta === 0) return;
+  inode.links = links;
+  core.touch(inode);
+  core.record({ names: [], links: [{ inode, delta }] });
+}
+
+async function unlessLost<T>(look: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await look();
+  } catch (error) {
+    if (codeOf(error) !== 'lost') throw error;
+    return undefined;
+  }
+}
+
+function homeOf(namespace: Namespace): Inode {
+  const known = namespace.lookup(rootInode, lostAndFound);
+  if (known?.isDirectory === false) throw new FileSystemError('ENOTDIR', `/${lostAndFound} is no directory: give it another name first`);
+  return known ?? namespace.make(rootInode, lostAndFound, { mode: typeDirectory | 0o700, umask: 0, caller: nobody });
+}
+
+/** One operation, as those of {@link Namespace}. */
+function adopt(core: VolumeCore, namespace: Namespace, home: Inode, inode: Inode): void {
+  const { inode: directory, names } = namespace.writableDirectory(home.number);
+  const name = `#${inode.number}`;
+  if (names.lookup(name) !== undefined) return;
+  names.checkRoom(name);
+  const change = names.change(name, dentryOf(inode));
+  // Of the names that it had this is the one which is left.
+  const links = [inode.isDirectory ? { inode: directory, delta: 1 } : { inode, delta: 1 - inode.links }];
+  if (inode.isDirectory) {
+    directory.links++;
+    inode.parent = directory.number;
+  } else inode.links = 1;
+  inode.stamp(namespace.stamp(directory));
+  core.touch(inode);
+  core.record({ names: [{ directory, change }], links, ...(inode.isDirectory ? { moved: [{ inode, parent: directory.number }] } : {}) });
+}

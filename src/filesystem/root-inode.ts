@@ -1,0 +1,2 @@
+/** The root directory's inode. */
+export const rootInode = 1;
