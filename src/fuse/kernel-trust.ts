@@ -5,6 +5,7 @@ import { GuardedFiles } from './guarded-files.ts';
 import { MappedPages } from './mapped-pages.ts';
 import type { PageNotes } from './page-notes.ts';
 import type { Notifier } from './notifier.ts';
+import { ToldTime } from './told-time.ts';
 import { lateMs, longestTrustMs, marginMs, maxTrustMs, slackMs } from './trust-times.ts';
 import { type Validity, validity } from './wire/index.ts';
 
@@ -12,11 +13,6 @@ import { type Validity, validity } from './wire/index.ts';
 const lapsePauseMs = 50;
 /** Inodes known to have nothing old in the kernel's cache; beyond it all are forgotten, and dropped once more when opened. */
 const maxCurrent = 65_536;
-/** The kernel is not told of a write of its own for so long after the last one, in ms, and for so many reads: further ones are worth dropping the pages once. */
-const untoldMs = 1000;
-const maxUntold = 1024;
-/** Nor for as many questions as it may have pages of the file, of so many bytes: for each of them it asks, one by one, where it reads here and there once they are dropped. */
-const pageBytes = 4096;
 /** Pages of files of so many bytes are kept beyond the name's next look-up as well. */
 const keptBytes = 262_144;
 /** Closed files of which the kernel was not told a write of its own. */
@@ -43,13 +39,7 @@ interface CachedInode {
   changed: FileTime;
   /** While what is cached is being dropped. */
   dropping: Promise<void> | undefined;
-  /** The time of writing that the kernel was told last, and when. */
-  told: { readonly sole: Sole; readonly modified: FileTime } | undefined;
-  /** Since then it was changed past the kernel's cached pages. */
-  past: boolean;
-  /** When it was last written, and answers since then that did not tell of it. */
-  wroteAt: number;
-  untold: number;
+  readonly toldTime: ToldTime;
 }
 
 /**
@@ -195,7 +185,7 @@ export class KernelTrust {
     const known = this.#inodes.get(inode) ?? this.#kept.get(inode);
     this.#kept.delete(inode);
     if (known === undefined) {
-      this.#inodes.set(inode, { handles: 1, changed: now.changed, dropping: undefined, told: undefined, past: false, wroteAt: 0, untold: 0 });
+      this.#inodes.set(inode, { handles: 1, changed: now.changed, dropping: undefined, toldTime: new ToldTime() });
     } else {
       known.handles++;
       this.#inodes.set(inode, known);
@@ -274,7 +264,7 @@ export class KernelTrust {
     if (--known.handles > 0) return;
     this.#inodes.delete(inode);
     this.#lost.delete(inode);
-    if (this.#sole === undefined || known.told?.sole !== this.#sole || known.past) return;
+    if (this.#sole === undefined || !known.toldTime.holds(this.#sole)) return;
     this.#kept.set(inode, known);
     if (this.#kept.size > maxKept) for (const [oldest] of this.#kept) return void this.#kept.delete(oldest);
   }
@@ -312,44 +302,32 @@ export class KernelTrust {
 
   /** A write is being served: through an open file with this handle, or of cached pages, which are right then. */
   wrote(inode: number, handle: number | undefined, pages: boolean): void {
-    const known = this.#known(inode);
-    if (known === undefined) return;
-    known.wroteAt = performance.now();
-    known.untold = 0;
-    if (!pages && (handle === undefined || !this.#handles.has(handle))) known.past = true;
+    const past = !pages && (handle === undefined || !this.#handles.has(handle));
+    this.#known(inode)?.toldTime.wrote(past);
   }
 
   /** The inode is being changed otherwise. */
   changedPast(inode: number): void {
-    const known = this.#known(inode);
-    if (known !== undefined) known.past = true;
+    this.#known(inode)?.toldTime.changedPast();
   }
 
   /** The kernel is told these attributes. */
   told({ inode, modified }: Attributes): void {
-    const known = this.#known(inode);
-    if (known === undefined) return;
-    const sole = this.#sole;
-    if (sole === undefined) known.told = undefined;
-    else if (known.told?.sole !== sole || !isSameTime(known.told.modified, modified)) {
-      known.told = { sole, modified };
-      known.past = false;
-    }
+    this.#known(inode)?.toldTime.tell(modified, this.#sole);
   }
 
   /**
    * The time of writing to tell the kernel that is about to read from an open file: the one that it was told before, while all that was changed since came through its own
    * cached pages, which it would drop for another one. For this read alone: whoever asks for the times hears the true one. undefined: the true one.
    */
-  modifiedBefore({ inode, modified, size }: Attributes): FileTime | undefined {
+  modifiedBefore(attributes: Attributes): FileTime | undefined {
+    const { inode } = attributes;
     const known = this.#known(inode);
     const sole = this.#sole;
-    if (known === undefined || sole === undefined || known.past || known.told?.sole !== sole || !this.#isCurrent(sole, inode)) return undefined;
+    if (known === undefined || sole === undefined || !this.#isCurrent(sole, inode)) return undefined;
     // Others may have changed it, though nobody has said so yet.
     if (this.#forMs() <= 0) return undefined;
-    if (isSameTime(known.told.modified, modified)) return undefined;
-    if (++known.untold * pageBytes > size && (known.untold > maxUntold || performance.now() - known.wroteAt > untoldMs)) return undefined;
-    return known.told.modified;
+    return known.toldTime.insteadOf(attributes, sole);
   }
 
   /** The same for who looks a name up: to open the file, or to ask for its attributes next. */
