@@ -1,9 +1,8 @@
-import { InfinitError, LeaseClock, systemRandom } from '../base/index.ts';
+import { InfinitError } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import { Roster } from '../placement/index.ts';
 import type { BlockStore } from '../store/index.ts';
 import type { PeerId } from '../overlay/index.ts';
-import { Confirmations } from './confirmations.ts';
 import { agreeToForgive } from './forgiving.ts';
 import { HighWaterMarks } from './high-water-marks.ts';
 import { Keeper, keepersOf } from './keeper.ts';
@@ -14,6 +13,7 @@ import { type MembershipOptions, type MembershipStatus, termMsOf } from './optio
 import { type Report, whyItMustStay } from './plan.ts';
 import { Poll } from './poll.ts';
 import { foundingState, isOnNotice, lossesOf, newestView, retirement, type RosterState } from './roster-state.ts';
+import { Say } from './say.ts';
 import { Surrender } from './surrender.ts';
 import type { RosterView, Views } from './views.ts';
 
@@ -23,8 +23,6 @@ const quickAskMsAHost = 20;
 const defaultTickMs = 250;
 /** Reports that come together are looked at together, in ms. */
 const soonMs = 20;
-/** A host that only wants to stay up to date, or to have a say, asks so many others at once: more than a majority of any set. */
-const askedAtOnce = 8;
 const nobody: ReadonlySet<PeerId> = new Set();
 
 /** What membership does with the store besides the roster block. */
@@ -46,7 +44,7 @@ export class Membership implements Views, AsyncDisposable {
   readonly #options: MembershipOptions;
   readonly #self: PeerId;
   readonly #knowledge: DurableKnowledge;
-  readonly #confirmations: Confirmations;
+  readonly #say: Say;
   readonly #silence: KeptSilence;
   readonly #marks: HighWaterMarks;
   readonly #poll: Poll;
@@ -57,13 +55,9 @@ export class Membership implements Views, AsyncDisposable {
   #store: MembershipStore | undefined;
   #keeper: Keeper | undefined;
   #surrender: Surrender | undefined;
-  /** By this, and not by the monotonic clock, a host that was suspended notices that its say is over. */
-  readonly #sayClock: LeaseClock;
-  #sayUntil = -Infinity;
   #resolved = 0;
   #countedOut: ReadonlySet<PeerId> = new Set();
   #lastTick: number;
-  #askedAt = -Infinity;
   readonly #stop = new AbortController();
   #closed = false;
   #soon: NodeJS.Timeout | undefined;
@@ -86,34 +80,33 @@ export class Membership implements Views, AsyncDisposable {
   }
 
   private constructor(options: MembershipOptions, knowledge: DurableKnowledge, silence: KeptSilence, marks: HighWaterMarks) {
-    const { neighbourhood, own, replicas, clock, logger } = options;
+    const { neighbourhood, own, replicas, evictionDelayMs, clock, logger } = options;
     this.#options = options;
     this.#self = neighbourhood.self;
     this.#knowledge = knowledge;
     this.#silence = silence;
     this.#marks = marks;
     this.#alone = [{ number: 0, roster: Roster.of([{ peer: this.#self, ...own }]), replicas }];
-    this.#sayClock = new LeaseClock(clock);
     this.#lastTick = clock.monotonicMs();
-    this.#confirmations = new Confirmations(this.#self, termMsOf(options.evictionDelayMs));
+    this.#say = new Say({ neighbourhood, knowledge, evictionDelayMs, clock });
     this.#poll = new Poll({
       transport: neighbourhood.transport,
       mayTell: (peer) => neighbourhood.mayStore(peer),
       clock,
-      sayClock: this.#sayClock,
+      sayClock: this.#say.clock,
       logger,
-      confirmations: this.#confirmations,
+      confirmations: this.#say.confirmations,
       marks,
       state: () => this.#state,
       report: () => this.#report(),
       learn: (state) => this.#learn(state),
       onReport: () => {
-        this.#reckon();
+        this.#say.reckon();
         this.#lookSoon();
       },
     });
     this.#stops = [neighbourhood.transport.onPeerUp((peer) => void this.#poll.ask(peer))];
-    this.#reckon();
+    this.#say.reckon();
     if (neighbourhood.clusterId !== undefined) this.#begin();
   }
 
@@ -133,14 +126,14 @@ export class Membership implements Views, AsyncDisposable {
       store,
       neighbourhood,
       evictionDelayMs,
-      sayClock: this.#sayClock,
+      sayClock: this.#say.clock,
       logger,
       reports: () => new Map(this.#poll.reports).set(this.#self, this.#report()),
       learn: (state) => this.#learn(state),
       tell: (state) => this.#poll.tell(state),
       onAgreed: (sinceMs) => {
-        this.#confirmations.noteAgreed(sinceMs);
-        this.#reckon();
+        this.#say.confirmations.noteAgreed(sinceMs);
+        this.#say.reckon();
       },
     });
     this.#surrender = new Surrender({
@@ -191,8 +184,7 @@ export class Membership implements Views, AsyncDisposable {
 
   /** Whether this host's acceptor may answer: a host alone always, a member while others confirm that it was not counted out. */
   get hasSay(): boolean {
-    if (this.#sayUntil === Infinity) return true;
-    return this.#sayClock.now() < this.#sayUntil;
+    return this.#say.isHad;
   }
 
   /** Whether a view that this host knows has it, or it is alone: else it is replica of nothing. */
@@ -239,7 +231,7 @@ export class Membership implements Views, AsyncDisposable {
 
   /** This host has taken back its wish to join a cluster. */
   standAlone(): void {
-    this.#reckon();
+    this.#say.reckon();
   }
 
   /** This host is the first of a new cluster: what it stores is the cluster's. */
@@ -323,7 +315,7 @@ export class Membership implements Views, AsyncDisposable {
     if (this.#resolved !== state.retiring) this.#resolved = 0;
     this.#changed();
     if (this.#knowledge.current.standing === 'outcast') void this.#surrender?.begin();
-    else if (!this.hasSay) this.#poll.askAll(this.#someOf([...this.#others()]), 0);
+    else if (!this.hasSay) this.#poll.askSome(this.#others());
     this.#tellKeepers();
   }
 
@@ -345,16 +337,9 @@ export class Membership implements Views, AsyncDisposable {
   #changed(): void {
     const state = this.#state;
     this.#countedOut = new Set(state?.countedOut.flatMap(({ peer, settled }) => (settled ? [peer] : [])));
-    this.#reckon();
+    this.#say.reckon();
     // Before it is told of a view there is nothing to look at.
     if (state !== undefined) for (const listener of this.#listeners) listener();
-  }
-
-  /** Reckons until when this host has a say. */
-  #reckon(): void {
-    const { standing, state } = this.#knowledge.current;
-    if (state === undefined) this.#sayUntil = this.#options.neighbourhood.clusterId === undefined ? Infinity : -Infinity;
-    else this.#sayUntil = standing === 'member' ? this.#confirmations.until(state, this.#options.neighbourhood.revoked()) : -Infinity;
   }
 
   #report(): Report {
@@ -383,7 +368,7 @@ export class Membership implements Views, AsyncDisposable {
     this.#lastTick = now;
     this.#marks.keep(now);
     // Hosts may have been expelled, of which no report tells.
-    this.#reckon();
+    this.#say.reckon();
     const { standing, state } = this.#knowledge.current;
     const others = this.#others();
     const connected = this.#options.neighbourhood.transport.connected();
@@ -393,25 +378,11 @@ export class Membership implements Views, AsyncDisposable {
       const quick = Math.max(quickAskMs, others.size * quickAskMsAHost);
       const relaxed = termMsOf(this.#options.evictionDelayMs) / 4;
       if (work) this.#poll.askAll(connected, quick);
-      else this.#askSome([...others, ...keepersOf(state, this.#options.neighbourhood)], now, this.hasSay ? relaxed : quickAskMs);
+      else this.#poll.askNowAndThen([...others, ...keepersOf(state, this.#options.neighbourhood)], this.hasSay ? relaxed : quickAskMs);
     } else {
       if (standing === 'outcast') void this.#surrender?.begin();
-      this.#askSome(connected, now, state === undefined ? quickAskMs : termMsOf(this.#options.evictionDelayMs) / 4);
+      this.#poll.askNowAndThen(connected, state === undefined ? quickAskMs : termMsOf(this.#options.evictionDelayMs) / 4);
     }
-  }
-
-  /** Now and then a host asks a few others, however many there are. */
-  #askSome(peers: readonly PeerId[], now: number, everyMs: number): void {
-    if (now - this.#askedAt < everyMs) return;
-    this.#askedAt = now;
-    this.#poll.askAll(this.#someOf(peers), 0);
-  }
-
-  #someOf(peers: readonly PeerId[]): PeerId[] {
-    const { transport } = this.#options.neighbourhood;
-    const connected = [...new Set(peers)].filter((peer) => transport.isConnected(peer));
-    const start = Math.floor(systemRandom.unit() * connected.length);
-    return Array.from({ length: Math.min(askedAtOnce, connected.length) }, (_, index) => connected[(start + index) % connected.length]!);
   }
 
   /** Does its part in changing the roster. True where there is something to change. */

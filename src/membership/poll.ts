@@ -1,4 +1,4 @@
-import { type Clock, InfinitError, type LeaseClock, type Logger, messageOf } from '../base/index.ts';
+import { type Clock, InfinitError, type LeaseClock, type Logger, messageOf, systemRandom } from '../base/index.ts';
 import type { PeerId, Transport } from '../overlay/index.ts';
 import type { Confirmations } from './confirmations.ts';
 import type { HighWaterMarks } from './high-water-marks.ts';
@@ -8,6 +8,8 @@ import { decodeRosterState, encodeRosterState, type RosterState } from './roster
 
 /** A host that has not answered after so long is asked again, in ms. */
 const deadlineMs = 2000;
+/** A host that only wants to stay up to date, or to have a say, asks so many others at once: more than a majority of any set. */
+const askedAtOnce = 8;
 
 export interface PollOptions {
   readonly transport: Transport;
@@ -37,6 +39,7 @@ export class Poll implements Disposable {
   /** To be asked once more when the answer is there: what this host has to say changed since it asked. */
   readonly #again = new Set<PeerId>();
   readonly #askedAt = new Map<PeerId, number>();
+  #someAskedAt = -Infinity;
 
   constructor(options: PollOptions) {
     this.#options = options;
@@ -65,6 +68,22 @@ export class Poll implements Disposable {
   askAll(peers: Iterable<PeerId>, unlessWithinMs: number): void {
     const now = this.#options.clock.monotonicMs();
     for (const peer of peers) if (now - (this.#askedAt.get(peer) ?? -Infinity) >= unlessWithinMs) void this.ask(peer);
+  }
+
+  /** Asks a few of these, however many there are. */
+  askSome(peers: Iterable<PeerId>): void {
+    const { transport } = this.#options;
+    const connected = [...new Set(peers)].filter((peer) => transport.isConnected(peer));
+    const start = Math.floor(systemRandom.unit() * connected.length);
+    for (let index = 0; index < Math.min(askedAtOnce, connected.length); index++) void this.ask(connected[(start + index) % connected.length]!);
+  }
+
+  /** As {@link askSome}, once in so long. */
+  askNowAndThen(peers: Iterable<PeerId>, everyMs: number): void {
+    const now = this.#options.clock.monotonicMs();
+    if (now - this.#someAskedAt < everyMs) return;
+    this.#someAskedAt = now;
+    this.askSome(peers);
   }
 
   async ask(peer: PeerId): Promise<void> {
