@@ -1,26 +1,17 @@
 import { InfinitError } from '../../base/index.ts';
 import type { Volume } from '../volume.ts';
 import { type Attributes, type Created, type DirectoryEntry, type FileLock, type FileSystem } from '../file-system.ts';
-import { askedBy, currentAsker } from '../miss.ts';
-import { type DoneCall, isRemembered, keyOf } from '../journal/call-table.ts';
-import {
-  type CallTag,
-  decodeCall,
-  Dismissed,
-  encodeFailure,
-  encodeResult,
-  Forgotten,
-  type OwnMethod,
-  type SharedCall,
-  type SharedMethod,
-} from './calls.ts';
-import { answerIncluded, answerOf, includes, recorded, takesNames } from './done-calls.ts';
+import { askedBy } from '../miss.ts';
+import type { DoneCall } from '../journal/call-table.ts';
+import { type CallTag, decodeCall, Dismissed, encodeFailure, encodeResult, type OwnMethod, type SharedCall, type SharedMethod } from './calls.ts';
+import { answerOf, isRecorded, takesNames } from './done-calls.ts';
 import { effectsOf, givesEntry, opens, removes } from './effects.ts';
 import type { Grants } from './grants.ts';
 import { account, closeAgain, Guest, letGo, once, unlock } from './guest.ts';
 import { type Keep, KeptAnswers } from './kept-answers.ts';
 import type { LockGrace } from './lock-grace.ts';
 import { LookedUp } from './looked-up.ts';
+import { RecordedCalls } from './recorded-calls.ts';
 import { type ReturnedLocks, ServedLocks } from './served-locks.ts';
 import { type PutArguments, Showing, type Told } from './showing.ts';
 
@@ -67,8 +58,7 @@ export class CallServer {
   readonly #dismissed = new Set<string>();
   /** What calls of hosts came to that were given up just now: they may come back, and ask again. */
   readonly #left = new Map<string, Guest['outcomes']>();
-  /** Calls under way of which the volume will say that they were done. */
-  readonly #recording = new Set<string>();
+  readonly #recorded: RecordedCalls;
   #underWay = 0;
   #idle: (() => void) | undefined;
 
@@ -87,6 +77,7 @@ export class CallServer {
     maxHandles = defaultMaxHandles,
   ) {
     this.#volume = volume;
+    this.#recorded = new RecordedCalls(volume);
     this.#kept = new KeptAnswers(keep);
     this.#grace = grace;
     this.#onRemoved = onRemoved;
@@ -109,11 +100,9 @@ export class CallServer {
       if (takesNames.has(method)) await this.#grace.names?.over;
       if (tag?.answered !== undefined) calls.answered(tag.asker, tag.answered);
       const asker = this.#showing?.begins(peer, method, args, tag?.gave ?? []);
-      const isNamed = tag?.calls !== undefined && isRemembered(tag) && (recorded.has(method) || includes(method, args));
-      const named = isNamed ? { host: peer, asker: tag.asker, number: tag.number } : undefined;
       let result: unknown;
       try {
-        result = await askedBy({ asker, peer, call: named }, () => this.#perform(peer, call, told));
+        result = await askedBy({ asker, peer, call: this.#recorded.nameOf(peer, call) }, () => this.#perform(peer, call, told));
       } finally {
         if (changesFile.has(method)) await this.#dropPages(method, args);
       }
@@ -207,8 +196,8 @@ export class CallServer {
       }
       case 'append': {
         const [inode, handle, data, kill] = args as unknown as readonly [number, number, Uint8Array, boolean];
-        const append = (): Promise<number> => this.#recordingOf(tag, async () => this.#volume.append(inode, handle, data, kill));
-        const written = await once(guest, method, tag, append, false, () => this.#included(method, args, tag, append));
+        const append = (): Promise<number> => this.#recorded.making(tag, async () => this.#volume.append(inode, handle, data, kill));
+        const written = await once(guest, method, tag, append, false, () => this.#recorded.included(method, args, tag, append));
         await this.#volume.fsync(inode, handle, true);
         await this.#tellChanged(peer, told, method, args, written);
         return written;
@@ -282,7 +271,7 @@ export class CallServer {
             tag,
             () => perform(),
             opens.has(method),
-            () => this.#included(method, args, tag, () => perform()) ?? this.#earlier(method, tag, perform),
+            () => this.#recorded.included(method, args, tag, () => perform()) ?? this.#recorded.earlier(method, tag, perform),
           );
         } catch (error) {
           await this.#kept.shown(method, args, undefined);
@@ -327,39 +316,9 @@ export class CallServer {
     }
   }
 
-  /** What to do for a call that was first made before its outcome was remembered here: it was done, or nothing is left of it. undefined: nobody knows. */
-  #earlier<T>(method: SharedMethod, tag: CallTag | undefined, perform: (done?: DoneCall) => T): (() => T) | undefined {
-    if (tag?.calls === undefined || !recorded.has(method) || this.#recording.has(keyOf(tag))) return undefined;
-    const outcome = this.#volume.calls.outcomeOf(tag, tag.calls);
-    return outcome === undefined ? undefined : () => perform(outcome === 'not done' ? undefined : outcome);
-  }
-
-  /** Likewise, of one that the inode includes which it changed. */
-  #included<T>(method: SharedMethod, args: readonly unknown[], tag: CallTag | undefined, perform: () => Promise<T>): (() => Promise<T>) | undefined {
-    if (tag?.calls === undefined || !includes(method, args)) return undefined;
-    const { calls: memory } = tag;
-    return async () => {
-      const asker = currentAsker();
-      const outcome = await this.#volume.callOutcome(args[0] as number, tag, memory);
-      if (outcome === undefined || this.#recording.has(keyOf(tag))) throw new Forgotten();
-      return outcome === 'done' ? (answerIncluded(method, args) as T) : askedBy(asker, perform);
-    };
-  }
-
   #callOnce(method: VolumeMethod, args: readonly unknown[], tag: CallTag | undefined): Promise<unknown> {
-    return recorded.has(method) || includes(method, args) ? this.#recordingOf(tag, () => this.#call(method, args)) : this.#call(method, args);
-  }
-
-  /** Does a call of which the volume will say that it was done. */
-  async #recordingOf<T>(tag: CallTag | undefined, work: () => Promise<T>): Promise<T> {
-    if (tag?.calls === undefined) return work();
-    const key = keyOf(tag);
-    this.#recording.add(key);
-    try {
-      return await work();
-    } finally {
-      this.#recording.delete(key);
-    }
+    const call = (): Promise<unknown> => this.#call(method, args);
+    return isRecorded(method, args) ? this.#recorded.making(tag, call) : call();
   }
 
   async #call<T>(method: VolumeMethod, args: readonly unknown[]): Promise<T> {

@@ -11,7 +11,12 @@ export function includes(method: SharedMethod, args: readonly unknown[]): boolea
   return method === 'append' || method === 'removexattr' || (method === 'setxattr' && args[3] !== 0);
 }
 
-/** What such a call that was done before is answered with. */
+/** Whether the volume says in one of these ways that it was done. */
+export function isRecorded(method: SharedMethod, args: readonly unknown[]): boolean {
+  return recorded.has(method) || includes(method, args);
+}
+
+/** What a call that the inode includes, and that was done before, is answered with. */
 export function answerIncluded(method: SharedMethod, args: readonly unknown[]): number | undefined {
   return method === 'append' ? (args[2] as Uint8Array).length : undefined;
 }

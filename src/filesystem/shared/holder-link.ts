@@ -6,7 +6,7 @@ import { CallMemory, type CallNote } from './call-memory.ts';
 import { CallNames } from './call-names.ts';
 import { type CallTag, decodeAnswer, decodeResult, Dismissed, encodeCall, Forgotten, type SharedMethod } from './calls.ts';
 import { earlier, holderGone, proven } from './earlier-calls.ts';
-import { answerIncluded, answerOf, type Answering, asNew, includes, meetsItself, recorded, takesNames, toldOf } from './done-calls.ts';
+import { answerIncluded, answerOf, type Answering, asNew, includes, isRecorded, meetsItself, recorded, takesNames, toldOf } from './done-calls.ts';
 import { contentChangedBy } from './effects.ts';
 import { GivenUp } from './given-up.ts';
 import type { GuestCache } from './guest-cache.ts';
@@ -301,7 +301,7 @@ export class HolderLink {
           return proven(async () => this.settled(method, this.perform<T>(this.local!, method, values), () => this.call(method, args, onAsk), values));
         return this.settled(method, this.perform<T>(this.local, method, values), () => this.call(method, args, onAsk), values);
       }
-      const saying = !this.#names.knowMemory && (recorded.has(method) || includes(method, values)) ? this.#greeting.saying() : undefined;
+      const saying = !this.#names.knowMemory && isRecorded(method, values) ? this.#greeting.saying() : undefined;
       if (saying !== undefined && this.#clock.monotonicMs() < deadline) {
         await Promise.race([saying, this.#change(deadline)]);
         continue;
