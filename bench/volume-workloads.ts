@@ -190,6 +190,7 @@ export const workloads: Readonly<Record<string, Workload>> = {
         directory,
         'cd repo && git init -q . && git add . && git -c user.name=b -c user.email=b@example.invalid commit -qm x && git gc -q && git fsck 2>/dev/null',
       ),
+    finish: (directory) => rmSync(path.join(directory, 'repo'), { recursive: true, force: true }),
   },
   'SQLite transactions': {
     unit: '/s',

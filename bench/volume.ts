@@ -2,7 +2,8 @@
  * `node bench/volume.ts [TARGET=DIRECTORY …]`: an Infinit volume beside ext4 (a directory on this machine's disk) and any other mounted
  * directory given, in one run, workload by workload, as ratios. Run it on an otherwise idle machine. `HOSTS=3`: the volume is one of a cluster
  * of three daemons on this machine, each block three times, mounted on the first. `SHARED=1`: the others have it mounted as well, so no kernel caches, and it is also
- * measured on the second, whose operations the first serves.
+ * measured on the second, whose operations the first serves. `PASSES=3`: all workloads so often, one table each. The first is of daemons that have just started, whose program V8 has not
+ * compiled; the last of such as have run for a while.
  */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -13,6 +14,7 @@ import { DaemonProcess } from '../test/integration/daemon-process.ts';
 import { scratchFiles, workloads } from './volume-workloads.ts';
 
 const rounds = Number(process.env['ROUNDS'] ?? 1);
+const passes = Number(process.env['PASSES'] ?? 1);
 const only = process.env['ONLY'];
 
 function measure(name: string, directory: string): number {
@@ -49,7 +51,8 @@ const targets = new Map([['ext4', path.join(home, 'ext4')], ['infinit', await da
 for (const directory of targets.values()) if (directory !== targets.get('ext4')) chmodSync(directory, 0o755);
 mkdirSync(targets.get('ext4')!);
 
-try {
+/** All workloads on all targets. */
+function pass(): void {
   const names = [...targets.keys()];
   console.log(`| workload | ${names.map((name) => (name === 'ext4' ? 'ext4' : `${name} | of ext4`)).join(' | ')} |`);
   console.log(`|---|${names.map((name) => (name === 'ext4' ? '---:' : '---:|---:')).join('|')}|`);
@@ -63,6 +66,13 @@ try {
     const show = (rate: number): string => (rate >= 100 ? Math.round(rate).toLocaleString('en') : rate.toPrecision(2));
     const cells = [...rates].map(([target, rate]) => (target === 'ext4' ? show(rate) : `${show(rate)} | ${(rate / base).toFixed(2)}`));
     console.log(`| ${name}, ${unit} | ${cells.join(' | ')} |`);
+  }
+}
+
+try {
+  for (let index = 1; index <= passes; index++) {
+    if (passes > 1) console.log(`\n${index} of ${passes}:\n`);
+    pass();
   }
 } finally {
   for (const [target, directory] of targets) if (target !== 'infinit') rmSync(directory, { recursive: true, force: true });
