@@ -89,7 +89,7 @@ export class Agreement {
   forgive(peers: readonly string[]): void {
     const losses = forgive(lossesOf(this.#agreed), peers);
     if (!('list' in losses) || lossesOf(this.#agreed).list.length === 0) return;
-    const floor = this.#agreed.floor + givenUpRounds;
+    const floor = this.#agreed.floor + (this.#world.mutant.acceptsWithoutFloor === true ? 0 : givenUpRounds);
     this.#agreed = { ...this.#agreed, serial: this.#agreed.serial + 1, losses, floor };
     this.#world.trace.say(`-- a person accepts what is lost: state ${this.#agreed.serial}`);
     for (const part of this.#parts) if (!part.host.lost && part.host.up) this.#learn(part, this.#agreed);
@@ -280,6 +280,7 @@ export class Agreement {
   /** Since all that count know the state, what was confirmed before has expired: as src/membership's keeper reckons it. */
   #expired(part: Part): boolean {
     const { state, host } = part;
+    if (this.#world.mutant.reliesAtOnce === true) return true;
     const all = countingHosts(state).every(
       (peer) => peer === host.name || (part.isConnected(peer) && (part.reports.get(peer)?.serial ?? 0) >= state.serial),
     );

@@ -9,6 +9,7 @@ import {
   type Operation as Proposal,
   productionRules,
   type Reply,
+  update,
 } from '../../src/consensus/index.ts';
 import { type GivingUp, givingUp, look, type Remains, whyRefused } from '../../src/repair/remains.ts';
 import type { Agreement } from './agreement.ts';
@@ -155,6 +156,21 @@ export class Disaster {
     world.runUntil(world.now + roundMs);
     this.#agreement.forgive(this.#lost);
     world.runUntil(world.now + roundMs);
+    for (const [block, { chosen }] of this.#hit) if (chosen !== undefined && !this.#declared.has(block)) this.#makeAnew(block, chosen);
+    world.runUntil(world.now + roundMs);
+  }
+
+  /** What is made anew where all is lost is at a version that this never had: who remembers it would write over it on a condition. */
+  #makeAnew(block: string, { record }: Accepted): void {
+    const host = this.#chance.pick(this.#world.left);
+    const founds = update((current) => (current === null ? Buffer.from(`anew ${block}`) : undefined));
+    host.run(block, founds, {
+      done: (outcome) => {
+        const version = outcome?.status === 'committed' ? outcome.accepted!.record.version : Infinity;
+        if (version <= record.version)
+          throw new Violation('salvage', `${block}, lost with all that had version ${record.version}, is made anew at version ${version}`);
+      },
+    });
   }
 
   /** What may be judged as if nothing had been lost: all of what kept its majority; of other blocks what was answered before. */

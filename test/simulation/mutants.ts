@@ -24,10 +24,14 @@ export interface Mutant {
   readonly forgetsGivenUp?: boolean;
   /** It leaves a tombstone in the place of a block that is given up. */
   readonly givesUpAsRemoved?: boolean;
+  /** What a person accepts to be lost is made anew at versions that it had. */
+  readonly acceptsWithoutFloor?: boolean;
   /** It says that it has resolved what it holds as soon as views begin to retire. */
   readonly retiresUnresolved?: boolean;
   /** A host that was counted out comes back with all that it had. */
   readonly keepsEverything?: boolean;
+  /** It relies on a counting-out before all who count can know of it. */
+  readonly reliesAtOnce?: boolean;
   /** It takes more seeds than a test has time for: only `--mutants` runs it. */
   readonly slow?: boolean;
   /** Settings in which the defect has something to break; drawn for each seed otherwise. */
@@ -370,6 +374,12 @@ export const mutants: readonly Mutant[] = [
   },
   {
     ...production,
+    name: 'lets what was lost and accepted begin at a version that it had',
+    acceptsWithoutFloor: true,
+    settings: { ...losing, ...wiping, blocks: 20 },
+  },
+  {
+    ...production,
     name: 'says that all is resolved as soon as views retire',
     retiresUnresolved: true,
     settings: { ...away, blocks: 20, operations: 700, loss: 0.02, straggling: 0.05, stragglerMs: 3000, rosterChanges: 4, faults: 40 },
@@ -378,6 +388,13 @@ export const mutants: readonly Mutant[] = [
     ...production,
     name: 'comes back with all that it had after it was counted out',
     keepsEverything: true,
+    settings: { ...away, blocks: 40, operations: 800, thinkMs: 60, loss: 0.05, syncMs: 2, rosterChanges: 3, removals: 0.6, faults: 60 },
+  },
+  {
+    ...production,
+    name: 'relies on a counting-out before all who count can know of it',
+    reliesAtOnce: true,
+    slow: true,
     settings: { ...away, blocks: 40, operations: 800, thinkMs: 60, loss: 0.05, syncMs: 2, rosterChanges: 3, removals: 0.6, faults: 60 },
   },
   broken('tells that there is nothing where all may be lost', { mayTellAbsent: () => true }, { ...losing, ...wiping, blocks: 20 }),
