@@ -6,7 +6,7 @@ import type { JournalBlock } from './journal/journal-codec.ts';
 import type { LostBlock } from './journal/lost-blocks.ts';
 import { recount } from './recount.ts';
 import { RedoLog } from './redo/redo-log.ts';
-import { prepareReplay } from './redo/redo-replay.ts';
+import { holdStored, prepareReplay, type Subjects, subjectsOf } from './redo/redo-replay.ts';
 import { checkRoot, emptyRootRecord, makeRootAnew, withoutHead } from './lost-parts.ts';
 import { rootInode } from './root-inode.ts';
 import { type StateRecord, VolumeState } from './journal/volume-state.ts';
@@ -15,6 +15,13 @@ import { type StateRecord, VolumeState } from './journal/volume-state.ts';
 const strayNumbers = 512;
 /** Files without a name that are looked at before other work gets its turn. */
 const removalsPerTurn = 64;
+
+/** What the process before left in memory. */
+interface Left {
+  /** Operations up to this one are in the journal. */
+  readonly durable: number;
+  readonly subjects: Subjects;
+}
 
 /** Opens a volume, unless `create` is false a new one too, and brings what a crash left half done to its end. */
 export async function mount(setup: VolumeSetup, create = true): Promise<VolumeCore> {
@@ -60,11 +67,13 @@ async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord,
   recount(core, found, blocks);
   // Before any record is written: a record says that it covers what was journaled before it.
   for (const block of await core.contents.replay(found.clean, fence, setup.lost)) unread.restore(block);
+  const leftover = left ? leftIn(core, blocks) : undefined;
+  const waiting = leftover === undefined ? new Set<number>() : holdStored(core, leftover.subjects);
   unread.seen(rootInode);
   await unread.read(unread.all(), rootInode);
   await checkRoot(core, setup.lost);
   if (readOnly) return;
-  const survived = left && (await redoAll(core, blocks));
+  const survived = leftover !== undefined && (await redoAll(core, leftover, waiting));
   const firstStray = blocks.at(-1)?.nextInode ?? found.nextInode;
   core.journal.nextInode = survived ? firstStray : (core.numbers.next ?? firstStray);
   await state.write({});
@@ -113,18 +122,33 @@ async function reserveNumbers({ numbers, context }: VolumeCore): Promise<void> {
   });
 }
 
+/** What the process before left in memory, as far as it is not durable; undefined: it cannot be used, and is lost. */
+function leftIn({ redo, context }: VolumeCore, blocks: readonly JournalBlock[]): Left | undefined {
+  const mine = blocks.filter(({ numbered }) => numbered?.origin === redo!.origin);
+  const durable = Math.max(redo!.durable, ...mine.map(({ numbered }) => numbered!.through));
+  try {
+    return { durable, subjects: subjectsOf(redo!, durable) };
+  } catch (error) {
+    giveUp(redo!, context, error);
+    return undefined;
+  }
+}
+
+function giveUp(log: RedoLog, { logger }: VolumeContext, error: unknown): void {
+  logger.error('what a killed daemon left in memory cannot be used, and is lost', { error });
+  log.discard();
+}
+
 /** Makes again what the process before left in memory. False: it cannot be, and is lost. */
-async function redoAll(core: VolumeCore, blocks: readonly JournalBlock[]): Promise<boolean> {
+async function redoAll(core: VolumeCore, { durable, subjects }: Left, waiting: ReadonlySet<number>): Promise<boolean> {
   const log = core.redo!;
-  const mine = blocks.filter(({ numbered }) => numbered?.origin === log.origin);
-  const durable = Math.max(log.durable, ...mine.map(({ numbered }) => numbered!.through));
   let replay: () => void;
   try {
-    replay = await prepareReplay(core, log, durable);
+    replay = await prepareReplay(core, subjects, waiting);
   } catch (error) {
     if (isPassing(error)) throw error;
-    core.context.logger.error('what a killed daemon left in memory cannot be used, and is lost', { error });
-    log.discard();
+    giveUp(log, core.context, error);
+    for (const inode of waiting) core.held.drop(inode);
     return false;
   }
   if (!log.namesCalls) core.journal.calls.doubt();

@@ -5,8 +5,9 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 
 import { type ErrorCode, InfinitError } from '../../src/base/index.ts';
-import { namedAddress, ownerOf } from '../../src/block/index.ts';
+import { namedAddress, ownerOf, Sealer } from '../../src/block/index.ts';
 import { FileSystemError } from '../../src/filesystem/index.ts';
+import { versionOf } from '../../src/filesystem/inodes/written.ts';
 import type { CommitResult, Stage } from '../../src/store/index.ts';
 import { randomRuns } from '../suites/random-runs.ts';
 import { seeded } from '../suites/seeded.ts';
@@ -82,6 +83,52 @@ test('a volume is served while inodes that a killed daemon wrote to are out of r
   assert.ok((await contentOf(after, file)).equals(content));
   assert.deepEqual((await after.check()).problems, []);
   for (const inode of [removed!, replaced!]) assert.equal(store.peek(namedAddress(volumeId, `inode:${inode}`)), undefined);
+});
+
+test('a block that another host put, and that is out of reach, holds up its file alone', async () => {
+  const kibibyte = 1024;
+  for (const code of ['unavailable', 'damaged'] as const) {
+    const host = await start();
+    const { store } = host;
+    const file = await put(host.volume, root, 'file', Buffer.alloc(100_000, 1), true);
+    await host.volume.recall();
+    await host.volume.abandon();
+    const stopped = await open(store, {}, { memory: (host.memory = new Memory()) });
+    host.volume = stopped;
+    const other = await put(stopped, root, 'other', 'not synced');
+    const { image, session } = (await stopped.lending.lend(file, () => {}))!;
+    const expect = versionOf(image.attributes);
+    const owner = { volume: Buffer.from(volumeId, 'hex'), inode: file, epoch: 0, session, sequence: 1 };
+    const { address, sealed } = new Sealer().seal(owner, Buffer.alloc(600 * kibibyte, 'a'));
+    await store.commit([{ put: [{ address, sealed }] }]);
+    const changed = { seconds: expect.changed.seconds + 1, nanoseconds: 7 };
+    const pieces = [{ offset: 0, length: 600 * kibibyte, address, at: 0, blockBytes: 600 * kibibyte }];
+    await stopped.lending.apply(file, { expect, version: { ...expect, changed, size: 600 * kibibyte }, session, pieces, changes: {} }, () => true);
+    await stopped.write(file, 0, 10, Buffer.from('over'), false);
+    await stopped.rename(root, 'file', root, 'moved', 0);
+    // A write of its record is announced, and does not come about: the next mount looks at it, and writes it anew.
+    const expected = await contentOf(stopped, file);
+    const record = namedAddress(volumeId, `inode:${file}`);
+    store.readable = true;
+    store.lacks = (which) => (which === record ? 'unavailable' : undefined);
+    if (code === 'unavailable') await assert.rejects(stopped.lending.persist(file));
+    store.readable = false;
+    for (let death = 0; death < 3; death++) {
+      store.lacks = (which) => (which === address ? code : undefined);
+      const volume = await host.die(new Set([file]));
+      assert.ok(volume.survived);
+      await assert.rejects(async () => volume.getattr(file), { code });
+      assert.deepEqual((await namesOf(volume, root)).toSorted(), ['moved', 'other']);
+      assert.equal((await contentOf(volume, other)).toString(), 'not synced');
+      assert.notEqual(await errnoOf(() => volume.syncfs()), 'none');
+    }
+    store.lacks = () => undefined;
+    assert.ok((await contentOf(host.volume, file)).equals(expected));
+    await host.volume.syncfs();
+    assert.deepEqual((await host.volume.check()).problems, []);
+    store.restart();
+    assert.ok((await contentOf(await open(store), file)).equals(expected));
+  }
 });
 
 test('what waits for an inode stays in the log however often that is filled, and comes off it with the inode', async () => {

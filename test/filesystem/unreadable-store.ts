@@ -1,15 +1,20 @@
 import { type ErrorCode, InfinitError } from '../../src/base/index.ts';
 import type { Address } from '../../src/block/index.ts';
-import type { CommitResult, Stage, StoredBlock } from '../../src/store/index.ts';
+import type { CallOptions, CommitResult, Stage, StoredBlock } from '../../src/store/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 
-/** A store that does not reach some mutable blocks: they can be neither read nor written. */
+/** A store that does not reach some blocks: they can be neither read nor, if they are mutable, written. */
 export class UnreadableStore extends MemoryBlockStore {
   /** What becomes of a call that needs this block; undefined: it goes through. */
   lacks: (address: Address) => ErrorCode | undefined = () => undefined;
 
-  /** They can be read, and not written. */
+  /** Mutable ones can be read, and not written. */
   readable = false;
+
+  override async get(address: Address, options?: CallOptions): Promise<Uint8Array> {
+    this.#check(address);
+    return super.get(address, options);
+  }
 
   override async fetch(address: Address): Promise<StoredBlock | undefined> {
     if (!this.readable) this.#check(address);

@@ -243,6 +243,7 @@ export class UnreadInodes {
     } catch (error) {
       if (!isReadLater(error)) throw error;
       this.#failure = error;
+      this.#core.held.failed(number, error);
       // Nobody brings it back.
       if (codeOf(error) === 'lost') this.#core.held.drop(number);
       return error;
@@ -324,7 +325,10 @@ export class UnreadInodes {
     if (unread.counted !== undefined) this.#inherit(inode, unread.counted);
     for (const { block, entry } of unread.contents) this.#restore(inode, block, entry);
     if (inode.gone) held.drop(inode.number);
-    for (const change of held.take(inode.number, this.#core.redo)) redo(inode, change, (changed) => this.#core.touch(changed));
+    // What the log has still that a process before left is no more to be logged again.
+    const { redo: log } = this.#core;
+    for (const change of held.take(inode.number, log?.resumed === true ? log : undefined))
+      redo(inode, change, (changed) => this.#core.touch(changed));
     // One that is not born yet was left in memory by the process before.
     if (unread.stray && inode.born) {
       inode.gone = true;

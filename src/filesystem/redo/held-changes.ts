@@ -1,5 +1,6 @@
-import { codeOf } from '../../base/index.ts';
+import { codeOf, InfinitError, messageOf } from '../../base/index.ts';
 import type { BlockCache } from '../content/block-cache.ts';
+import type { Segment } from '../extents/index.ts';
 import type { Content } from '../content/content.ts';
 import type { Inode } from '../inodes/inode.ts';
 import type { RedoLog } from './redo-log.ts';
@@ -14,13 +15,23 @@ export type Redone =
 export async function readBack(blocks: BlockCache, record: RedoStored, content: Content | undefined): Promise<Redone> {
   const { offset, length, address, at } = record;
   const revealed = { kind: 'revealed' as const, inode: record.inode, start: offset, end: offset + length };
-  const segments = (await content?.map?.lookup(offset, length)) ?? [];
+  const segments = await segmentsOf(content, offset, length);
   if (segments.some((segment) => segment.address === address)) return revealed;
   try {
     return { kind: 'write', inode: record.inode, offset, data: await blocks.loadPart(address, at, length) };
   } catch (error) {
     if (codeOf(error) === 'not-found') return revealed;
     throw error;
+  }
+}
+
+async function segmentsOf(content: Content | undefined, offset: number, length: number): Promise<readonly Segment[]> {
+  try {
+    return (await content?.map?.lookup(offset, length)) ?? [];
+  } catch (error) {
+    if (codeOf(error) !== 'not-found') throw error;
+    // A part of the file's own map is not there: that is this file's trouble, as one that cannot be read is.
+    throw new InfinitError('damaged', messageOf(error), { cause: error });
   }
 }
 
@@ -60,11 +71,11 @@ interface Held {
   readonly changes: RedoChange[];
   /** What the store had of it was read. */
   ready: readonly Redone[] | undefined;
-  readonly failure: unknown;
+  failure: unknown;
 }
 
 /**
- * What a killed daemon left of inodes whose records are out of reach: made again in the very moment in which they are read, and in the redo log until then, so that it outlives this process as
+ * What a killed daemon left of inodes whose records, or blocks that were put, are out of reach: made again in the very moment in which they are read, and in the redo log until then, so that it outlives this process as
  * well. There is no more of it than that log had, since nobody can change such an inode.
  */
 export class HeldChanges {
@@ -100,12 +111,18 @@ export class HeldChanges {
     return first?.failure;
   }
 
-  /** @param change its bytes may be a view of the log, where they do not stay. @param failure why the inode cannot be read. */
-  hold(inode: number, change: RedoChange, failure: unknown): void {
+  /** The inode cannot be read. */
+  failed(inode: number, failure: unknown): void {
+    const held = this.#held.get(inode);
+    if (held !== undefined) held.failure = failure;
+  }
+
+  /** @param change its bytes may be a view of the log, where they do not stay. */
+  hold(inode: number, change: RedoChange): void {
     const own = change.kind === 'write' ? { ...change, data: Uint8Array.from(change.data) } : change;
     if (own.kind === 'write') this.#bytes += own.data.length;
     const held = this.#held.get(inode);
-    if (held === undefined) this.#held.set(inode, { changes: [own], ready: undefined, failure });
+    if (held === undefined) this.#held.set(inode, { changes: [own], ready: undefined, failure: undefined });
     else held.changes.push(own);
   }
 

@@ -12,8 +12,8 @@ const parallelLoads = 64;
 /** A record to be made again. */
 type Ready = Redone | RedoCreated | RedoCalled | RedoOperation;
 
-/** What a log is about. */
-interface Subjects {
+/** What a log has, and what that is about. */
+export interface Subjects {
   readonly records: readonly RedoRecord[];
   /** Inodes that it makes, with their modes. */
   readonly made: ReadonlyMap<number, number>;
@@ -28,13 +28,24 @@ interface Subjects {
 }
 
 /**
+ * For inodes of which the log names content that another host put: all that it has of them waits, and is made again in the moment in which they are read. So where such a block is out of
+ * reach its file alone has to wait, like one whose record is. To be called before any of them is read. Returns them.
+ */
+export function holdStored(core: VolumeCore, { records, made }: Subjects): ReadonlySet<number> {
+  const held = new Set<number>();
+  for (const record of records) if (record.kind === 'stored' && !made.has(record.inode)) held.add(record.inode);
+  for (const record of records) if (isChange(record) && held.has(subjectOf(record))) core.held.hold(subjectOf(record), record);
+  for (const inode of held) core.unread.seen(inode);
+  return held;
+}
+
+/**
  * Reads what the process before left and brings the inodes that it is about into memory, changing nothing. The result makes it all again, at once. Of an inode whose record is out of
  * reach it is made again once that can be read; operations on names need not wait for it.
- * @param durable operations up to this one are in the journal.
+ * @param waiting see {@link holdStored}.
  * @throws InfinitError `damaged` where what is there does not fit what the store has; others where the store cannot be read now.
  */
-export async function prepareReplay(core: VolumeCore, log: RedoLog, durable: number): Promise<() => void> {
-  const subjects = subjectsOf(log, durable);
+export async function prepareReplay(core: VolumeCore, subjects: Subjects, waiting: ReadonlySet<number>): Promise<() => void> {
   const { records, made, wanted, needed, directories, before, changed } = subjects;
   const known = new Map<number, Inode>();
   const failed = new Map<number, unknown>();
@@ -65,7 +76,8 @@ export async function prepareReplay(core: VolumeCore, log: RedoLog, durable: num
     const ready: Ready[] = [];
     const held: { readonly inode: number; readonly change: RedoChange }[] = [];
     for (const record of records) {
-      const inode = 'attributes' in record ? record.attributes.inode : 'inode' in record ? record.inode : 0;
+      const inode = isChange(record) ? subjectOf(record) : 0;
+      if (waiting.has(inode)) continue;
       if (isChange(record) && failed.has(inode)) held.push({ inode, change: record });
       else ready.push(record.kind === 'stored' ? await readBack(core.blocks, record, known.get(inode)?.content) : record);
     }
@@ -75,7 +87,9 @@ export async function prepareReplay(core: VolumeCore, log: RedoLog, durable: num
       for (const { inode, change } of held) {
         const failure = failed.get(inode);
         // Nobody brings back what was given up.
-        if (codeOf(failure) !== 'lost') core.held.hold(inode, change, failure);
+        if (codeOf(failure) === 'lost') continue;
+        core.held.hold(inode, change);
+        core.held.failed(inode, failure);
       }
       const replay = new Replay(core, known, failed, subjects);
       for (const record of ready) replay.apply(record);
@@ -86,7 +100,8 @@ export async function prepareReplay(core: VolumeCore, log: RedoLog, durable: num
   }
 }
 
-function subjectsOf(log: RedoLog, durable: number): Subjects {
+/** @param durable operations up to this one are in the journal. @throws InfinitError `damaged` */
+export function subjectsOf(log: RedoLog, durable: number): Subjects {
   const records: RedoRecord[] = [];
   const made = new Map<number, number>();
   const wanted = new Set<number>();
@@ -123,6 +138,10 @@ function isChange(record: RedoRecord): record is RedoChange {
   return record.kind !== 'created' && record.kind !== 'called' && record.kind !== 'operation';
 }
 
+function subjectOf(record: RedoChange): number {
+  return record.kind === 'attributes' ? record.attributes.inode : record.inode;
+}
+
 function inodesOf({ names, links, renamed, moved, gone, settle }: RedoOperation): number[] {
   const numbers = [...names.map(({ directory }) => directory), ...links.map(({ inode }) => inode), ...renamed, ...moved.map(({ inode }) => inode)];
   return [...numbers, gone, settle].filter((number) => number !== 0);
@@ -147,7 +166,7 @@ class Replay {
     else if (record.kind === 'called') this.#call = record;
     else if (record.kind === 'operation') this.#operate(record);
     else {
-      const inode = this.#inodes.get(record.kind === 'attributes' ? record.attributes.inode : record.inode);
+      const inode = this.#inodes.get(record.kind === 'revealed' ? record.inode : subjectOf(record));
       if (inode !== undefined) redo(inode, record, (changed) => this.#core.touch(changed));
     }
   }
