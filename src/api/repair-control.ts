@@ -40,6 +40,8 @@ export interface SalvageAnswer {
   readonly givenUp: number;
   /** What may have been lost with hosts, without a trace, was accepted: what is not found is absent from then on. */
   readonly accepted?: boolean;
+  /** Where giving up was asked for without force: of how many in a hundred blocks what was there, if anything, may be lost with hosts that were lost together; with force that is accepted. Absent: of none. */
+  readonly percentLost?: number;
   /** A thousand of them at the most. */
   readonly blocks: readonly SalvagedBlock[];
 }

@@ -27,6 +27,9 @@ export interface Losses {
 /** More are put together: then any block may be among those that are lost. */
 export const maxLosses = 4;
 
+/** Addresses by which it is reckoned how many may be lost. */
+const sampledAddresses = 1000;
+
 export const noLosses: Losses = { list: [], forgiven: 0 };
 
 function majorityOf(size: number): number {
@@ -84,6 +87,13 @@ export function mayBeLost({ list }: Losses, address: Address): boolean {
     const set = place(address, placed.roster, placed.replicas);
     return set.filter((peer) => placed.lost.has(peer)).length >= majorityOf(set.length);
   });
+}
+
+/** Of how many in a hundred addresses it is so, whether there was anything or not; `address` draws one. */
+export function percentLost(losses: Losses, address: (index: number) => Address): number {
+  let lost = 0;
+  for (let index = 0; index < sampledAddresses; index++) if (mayBeLost(losses, address(index))) lost++;
+  return Math.round((100 * lost) / sampledAddresses);
 }
 
 /** What becomes of losses once a person says that these hosts are lost, with what they had; or the hosts that he has to name beside them. */

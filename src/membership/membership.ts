@@ -1,5 +1,5 @@
 import { InfinitError } from '../base/index.ts';
-import type { Address } from '../block/index.ts';
+import { type Address, namedAddress } from '../block/index.ts';
 import { Roster } from '../placement/index.ts';
 import type { BlockStore } from '../store/index.ts';
 import type { PeerId } from '../overlay/index.ts';
@@ -8,7 +8,7 @@ import { HighWaterMarks } from './high-water-marks.ts';
 import { Keeper, keepersOf } from './keeper.ts';
 import { KeptSilence } from './kept-silence.ts';
 import { DurableKnowledge } from './knowledge.ts';
-import { mayBeLost, saysLosses } from './losses.ts';
+import { mayBeLost, percentLost, saysLosses } from './losses.ts';
 import { type MembershipOptions, type MembershipStatus, termMsOf } from './options.ts';
 import { type Report, whyItMustStay } from './plan.ts';
 import { Poll } from './poll.ts';
@@ -211,6 +211,12 @@ export class Membership implements Views, AsyncDisposable {
     await this.#learn(next);
     this.#poll.tell(next);
     return true;
+  }
+
+  /** Of how many in a hundred addresses what was there may be lost, as long as nobody accepts it. */
+  get percentLost(): number {
+    const state = this.#state;
+    return state === undefined || lossesOf(state).list.length === 0 ? 0 : percentLost(lossesOf(state), (index) => namedAddress('any', String(index)));
   }
 
   /** This host has entered a cluster, and keeps nothing of the time before: it may be taken into the next view. */

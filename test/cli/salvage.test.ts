@@ -21,3 +21,11 @@ test('below a list of blocks stands how many there are of each result', () => {
   ]);
   assert.deepEqual(renderSalvage({ looked: 5, underQuorum: 0, rewritten: 0, givenUp: 0, blocks: [] }, 'table').split('\n').length, 1);
 });
+
+test('how much is accepted is said before it is', () => {
+  const answer = { looked: 5, underQuorum: 0, rewritten: 0, givenUp: 0, accepted: false, percentLost: 70, blocks: [] };
+  assert.match(
+    renderSalvage(answer, 'table'),
+    /^with --force also of 70 in 100 keys, names and blocks that are not found is it said .* most of their hosts were lost together/,
+  );
+});

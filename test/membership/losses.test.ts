@@ -2,7 +2,18 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
 import { mutableAddress } from '../../src/block/index.ts';
-import { forgive, joinLosses, type Loss, type Losses, lossOf, maxLosses, mayBeLost, noLosses, saysLosses } from '../../src/membership/losses.ts';
+import {
+  forgive,
+  joinLosses,
+  type Loss,
+  type Losses,
+  lossOf,
+  maxLosses,
+  mayBeLost,
+  noLosses,
+  percentLost,
+  saysLosses,
+} from '../../src/membership/losses.ts';
 import { plan } from '../../src/membership/plan.ts';
 import { decodeRosterState, encodeRosterState, lossesOf, type RosterState } from '../../src/membership/roster-state.ts';
 import { adopt } from '../../src/membership/standing.ts';
@@ -29,6 +40,14 @@ test('blocks may be lost without a trace only where so many of their hosts are l
   }
   assert.ok(addresses.some((address) => mayBeLost(all, address)) && addresses.some((address) => !mayBeLost(all, address)));
   assert.ok(addresses.every((address) => !mayBeLost(noLosses, address)));
+});
+
+test('how many may be lost is reckoned: seven of ten where three of five hosts are lost, all where nobody knows which', () => {
+  const address = (): ReturnType<typeof mutableAddress> => mutableAddress();
+  const percent = percentLost(losses(lossOfHosts(five, 'a', 'b', 'c')!), address);
+  assert.ok(percent > 60 && percent < 80, String(percent));
+  assert.equal(percentLost(losses({ view: 1, placed: undefined }), address), 100);
+  assert.equal(percentLost(noLosses, address), 0);
 });
 
 describe('what is known of losses', () => {

@@ -27,16 +27,22 @@ const columns: readonly Column<SalvagedBlock>[] = [
 export function renderSalvage(answer: SalvageAnswer, format: string): string {
   if (format === 'json') return JSON.stringify(answer, undefined, 4);
   if (format !== 'table') return renderList(answer.blocks, columns, format);
+  const toAccept = answer.percentLost === undefined ? [] : [`with --force also ${saysAcceptance(answer.percentLost)}`];
   const counts = `${answer.looked} mutable blocks of this host: ${answer.underQuorum} without a majority in reach, ${answer.rewritten} rewritten, ${answer.givenUp} given up`;
   const accepted =
     answer.accepted === true ? ['what may have been lost with these hosts is accepted: what is not found is not there from now on'] : [];
-  if (answer.blocks.length === 0) return [...accepted, counts].join('\n');
+  if (answer.blocks.length === 0) return [...accepted, ...toAccept, counts].join('\n');
   // The list may be of many thousands.
   const results = [...Map.groupBy(answer.blocks, resultOf)].map(([result, { length }]) => `${length} ${result}`);
   const missing = [...new Set(answer.blocks.flatMap((block) => block.missing))].sort();
   // As `--lost` takes them: names of hosts that were expelled are in no list.
   const named = missing.length === 0 ? [] : [`missing in all: ${missing.join(' ')}`];
-  return [renderTable(answer.blocks, columns), '', ...results, ...named, ...accepted, counts].join('\n');
+  return [renderTable(answer.blocks, columns), '', ...results, ...named, ...accepted, ...toAccept, counts].join('\n');
+}
+
+/** What it means that a person accepts what nobody is left to know of. */
+function saysAcceptance(percent: number): string {
+  return `of ${percent} in 100 keys, names and blocks that are not found is it said from then on that there never were any, since most of their hosts were lost together (look with infinit volume check first)`;
 }
 
 interface SalvageOptions {
@@ -61,9 +67,17 @@ export function salvageCommand(options: () => GlobalOptions): Command {
     .addOption(formatOption(listShapes, '{{.Address}}'))
     .action(async ({ lost = [], giveUp = false, force = false, yes = false, format }: SalvageOptions) => {
       const given = lost.length > 0 ? `what only ${lost.join(', ')} had` : 'what only damaged records held';
-      const question = giveUp ? `Declare blocks lost of which nothing is left but ${given}?` : `Make what is left the truth, and give up ${given}?`;
-      if (force && !yes) await insist(question, 'nothing was changed');
       const by = process.env['SUDO_USER'] ?? userInfo().username;
+      if (force && !yes) {
+        const before = await client(options()).salvage({ force: false, lost, giveUp, by });
+        const found = before.blocks.filter(({ result }) => result === 'possible').length;
+        const possible = before.underQuorum > before.blocks.length ? `${found} or more` : String(found);
+        const also = before.percentLost === undefined ? '' : ` And ${saysAcceptance(before.percentLost)}.`;
+        const question = giveUp
+          ? `Declare ${possible} blocks lost of which nothing is left but ${given}?${also}`
+          : `Make what is left of ${possible} blocks the truth, and give up ${given}?`;
+        await insist(question, 'nothing was changed');
+      }
       say(renderSalvage(await client(options()).salvage({ force, lost, giveUp, by }), format));
     });
 }

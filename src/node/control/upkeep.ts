@@ -12,7 +12,7 @@ const auditFile = 'salvage.log';
 
 export interface UpkeepContext {
   readonly repair: Repair;
-  readonly membership: Pick<Membership, 'forgive'>;
+  readonly membership: Pick<Membership, 'forgive' | 'percentLost'>;
   readonly overlay: Overlay;
   readonly stateDir: string;
   readonly scrubBytesPerSecond: number;
@@ -36,7 +36,8 @@ export class Upkeep implements RepairControl {
     // Of what nobody is left to know of no block tells: that it is accepted as well the person said of the hosts.
     const isForgiven = giveUp && force && (await membership.forgive(peers));
     if (isForgiven) await this.audit({ by, lost: peers, step: 'accepted', what: 'blocks of which nobody is left to know' });
-    return { ...report, accepted: isForgiven, blocks: report.blocks.map((entry) => this.#named(entry)) };
+    const percentLost = giveUp && !force ? membership.percentLost : 0;
+    return { ...report, accepted: isForgiven, ...(percentLost > 0 ? { percentLost } : {}), blocks: report.blocks.map((entry) => this.#named(entry)) };
   }
 
   scrub(bytesPerSecond: number | undefined): void {
