@@ -185,6 +185,12 @@ export class Host {
     return !this.#states.isUnsaved(kept);
   }
 
+  /** As `Replica.dropLost` and `dropPointer` do it where nothing is to be given up any more: what the disk refused once is written again. */
+  writeAgain(block: string): void {
+    const kept = this.#states.load(block);
+    if (this.#states.isUnsaved(kept)) this.#states.save(block, kept, kept.state, -1);
+  }
+
   /** As `Housekeeping.tell` of this very host. */
   learn(block: string, { ballot, record }: Accepted): void {
     const message = { type: 'learn', from: this.name, block, tag: 0, attempt: 1, ballot, record } as const;

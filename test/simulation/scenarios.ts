@@ -38,6 +38,36 @@ function losing(seed: number): Settings {
   return { ...settings, hosts, replicas, evictionMs: 800, confirmMs: 600, ...salvaging };
 }
 
+const outcasts: Partial<Settings> = {
+  agreed: true,
+  salvage: false,
+  recreated: true,
+  rivals: 0,
+  hosts: 5,
+  replicas: 3,
+  blocks: 20,
+  operations: 900,
+  thinkMs: 20,
+  delayMs: 0.5,
+  jitterMs: 1,
+  loss: 0.02,
+  doubling: 0,
+  straggling: 0.05,
+  stragglerMs: 3000,
+  syncMs: 0.2,
+  deadlineMs: 200,
+  leases: 0,
+  exclusiveReads: 0,
+  mending: 0,
+  leaseTermMs: 1000,
+  fresh: false,
+  evictionMs: 300,
+  confirmMs: 150,
+  rosterChanges: 10,
+  removals: 0.5,
+  faults: 20,
+};
+
 const end = ({ operations, hosts, thinkMs }: Settings): number => (operations / hosts) * thinkMs;
 
 /** Named scenarios, each run from several seeds by the tests. */
@@ -120,6 +150,12 @@ export const scenarios: readonly Scenario[] = [
       const roster = { agreed: true, salvage: false, evictionMs: 800, confirmMs: 600, rosterChanges: 14, drainsTogether: true };
       return { ...drawn, ...roster, hosts: Math.max(drawn.hosts, 6), blocks: 25, operations: 900, recreated: true, removals: 0.5, rivals: 0 };
     },
+    faults: planFaults,
+  },
+  {
+    name: 'outcasts',
+    story: 'Hosts are soon counted out, alive or not, on disks that fail and fill up, while blocks are removed, forgotten and founded anew.',
+    settings: (seed) => ({ ...settingsOf(seed), ...outcasts }),
     faults: planFaults,
   },
   {

@@ -73,6 +73,10 @@ void test('what is lost with all its hosts is given up wherever it belongs, and 
   for (const seed of [7300562, 40815, 700626, 701171]) assertKeptInReach(plan.run(seed), seed, ' --scenario lost-blocks');
 });
 
+void test('a host that was counted out while its disk was full gives up what that refused to forget', () => {
+  assertKeptInReach(new Plan(readCommand(['--scenario', 'outcasts'])).run(55), 55, ' --scenario outcasts');
+});
+
 void test('fresh seeds keep every promise', (context) => {
   const first = Math.floor(Date.now() / 1000);
   const end = performance.now() + budgetMs;

@@ -159,7 +159,10 @@ export class Tending {
     for (const block of this.#world.blocks) {
       const kept = host.stateOf(block);
       // What is given up is gone from the disk before the host says so.
-      if (!host.isDurable(block)) left++;
+      if (!host.isDurable(block)) {
+        left++;
+        host.writeAgain(block);
+      }
       // Nor may it be told anything afterwards by what it began itself.
       if (this.#busy.has(settlingOf(host, block))) left++;
       if (kept?.accepted?.pointer === true) {
