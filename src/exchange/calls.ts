@@ -38,7 +38,16 @@ export interface IncomingCall {
  */
 export type Handler = (peer: PeerId, body: Uint8Array, call: IncomingCall) => Body | undefined | Promise<Body | undefined>;
 
+/** What a request's answer may take, where that is far more than the request. */
+export interface LargeAnswer {
+  /** Requests of one sort wait for each other, and for no others: some are answered only once others of their peer were. Of few sorts. */
+  readonly sort: string;
+  readonly bytes: number;
+}
+
 export interface HandlerOptions {
+  /** Looks at a request: undefined where its answer is small. Of large ones only {@link maxAnswerBytes} are put together for a peer at once. */
+  readonly largeAnswer?: (body: Uint8Array) => LargeAnswer | undefined;
   /** Served on this channel alone: what a few bytes ask for may be large, and of such requests the bulk channel serves few at once. */
   readonly channel?: Channel;
   /** The handler is done with the body when its promise settles: a large one's memory is used for the next message then. */

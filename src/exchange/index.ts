@@ -2,7 +2,19 @@
  * Conversations over a stream of bytes: frames, requests paired with replies, deadlines, cancellation and bounds. Hosts talk this way
  * with each other, programs with their daemon. Knows nothing of sockets, identities or blocks.
  */
-export type { Body, Channel, Handler, HandlerOptions, IncomingCall, Kind, PeerId, RequestOptions, SendOptions, Traffic } from './calls.ts';
+export type {
+  Body,
+  Channel,
+  Handler,
+  HandlerOptions,
+  IncomingCall,
+  Kind,
+  LargeAnswer,
+  PeerId,
+  RequestOptions,
+  SendOptions,
+  Traffic,
+} from './calls.ts';
 export { Exchange, type Line } from './exchange.ts';
 export {
   decodeError,

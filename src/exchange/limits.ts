@@ -17,6 +17,11 @@ export const maxRequestsInFlight = 16_384;
 export const maxServed: Readonly<Record<Channel, number>> = { control: 1024, bulk: 32 };
 /** Bytes of requests of one peer that are served at once on a channel. Who keeps to {@link maxBulkInFlightBytes} never comes near. */
 export const maxServedBytes = 64 * 1024 * 1024;
+/**
+ * Bytes of large answers of one sort that are put together for one peer at once: they are in memory until they have left, and some bytes ask for each. A guest's kernel asks for 1 MiB at a time, a dozen times
+ * ahead of its programs; what waits is begun as soon as others have left.
+ */
+export const maxAnswerBytes = 32 * 1024 * 1024;
 /** Requests of one peer that wait to be served; further ones are answered `overloaded`. */
 export const maxBacklog: Readonly<Record<Channel, number>> = { control: maxRequestsInFlight, bulk: maxBulkWaiting };
 /** Bytes of requests that wait to be served. */

@@ -3,7 +3,8 @@ import { messageBuffers } from './buffer-pool.ts';
 import { encodeError, frameType, type IncomingFrame, outgoing, type OutgoingFrame } from './frame.ts';
 import type { Switchboard } from './switchboard.ts';
 import type { Body, Channel, IncomingCall, PeerId } from './calls.ts';
-import { maxBacklog, maxBacklogBytes, maxBodyBytes, maxServed, maxServedBytes, highWaterBytes } from './limits.ts';
+import { Desk, type Place } from './desk.ts';
+import { maxBodyBytes, maxServed, maxServedBytes, highWaterBytes } from './limits.ts';
 
 /** A request or notification that is being served. Its abort signal is made only when somebody looks. */
 class Call implements IncomingCall {
@@ -35,14 +36,6 @@ class Call implements IncomingCall {
   }
 }
 
-interface Desk {
-  serving: number;
-  servingBytes: number;
-  /** In the order in which they came. */
-  readonly backlog: Set<IncomingFrame>;
-  backlogBytes: number;
-}
-
 /**
  * Serves what one peer asks for, a bounded number at once. The connection is always read on, since replies come the same way and two
  * hosts that both stop reading would wait for each other: requests wait here instead, and too many are answered `overloaded`.
@@ -53,11 +46,9 @@ export class Service {
   readonly #lines: Readonly<Record<Channel, { readonly queuedBytes: number }>>;
   readonly #send: (channel: Channel, frame: OutgoingFrame) => void;
   readonly #desks: Readonly<Record<Channel, Desk>> = {
-    control: { serving: 0, servingBytes: 0, backlog: new Set(), backlogBytes: 0 },
-    bulk: { serving: 0, servingBytes: 0, backlog: new Set(), backlogBytes: 0 },
+    control: new Desk('control'),
+    bulk: new Desk('bulk'),
   };
-  /** Requests in the backlogs, by their ids. */
-  readonly #waiting = new Map<number, { readonly desk: Desk; readonly frame: IncomingFrame }>();
   readonly #calls = new Map<number, Call>();
   #closed = false;
 
@@ -90,56 +81,45 @@ export class Service {
   /** The caller gave up: a request that waits is forgotten, one that is served is told. */
   cancel(id: number): void {
     this.#calls.get(id)?.cancel();
-    const waiting = this.#waiting.get(id);
-    if (waiting !== undefined) this.#leaveBacklog(waiting.desk, waiting.frame);
+    for (const desk of [this.#desks.control, this.#desks.bulk]) desk.cancel(id);
   }
 
   /** The channel may have room for replies again. */
   resume(channel: Channel): void {
     const desk = this.#desks[channel];
-    for (const frame of desk.backlog) {
-      if (!this.#isFree(channel, frame.body.length) || this.#closed) return;
-      this.#leaveBacklog(desk, frame);
-      if (this.#board.mayAsk(this.#peer)) this.#serve(channel, frame);
-      else this.#refuse(channel, frame, new InfinitError('denied', notMember(this.#peer)));
+    for (const place of desk.places()) {
+      for (const frame of place.waiting) {
+        if (!this.#isFree(channel, frame, place) || this.#closed) break;
+        desk.leave(place, frame);
+        if (this.#board.mayAsk(this.#peer)) this.#serve(channel, frame, place);
+        else this.#refuse(channel, frame, new InfinitError('denied', notMember(this.#peer)));
+      }
     }
-  }
-
-  #leaveBacklog(desk: Desk, frame: IncomingFrame): void {
-    desk.backlog.delete(frame);
-    desk.backlogBytes -= frame.body.length;
-    if (this.#waiting.get(frame.id)?.frame === frame) this.#waiting.delete(frame.id);
   }
 
   close(): void {
     this.#closed = true;
     for (const call of this.#calls.values()) call.cancel();
     this.#calls.clear();
-    for (const desk of [this.#desks.control, this.#desks.bulk]) desk.backlog.clear();
-    this.#waiting.clear();
+    for (const desk of [this.#desks.control, this.#desks.bulk]) desk.clear();
   }
 
-  /** Whether a request of so many bytes may be served now; one that is larger than all the room goes alone. */
-  #isFree(channel: Channel, bytes: number): boolean {
+  /** Whether a request may be served now; one that is larger than all the room goes alone. */
+  #isFree(channel: Channel, frame: IncomingFrame, place: Place): boolean {
     const { serving, servingBytes } = this.#desks[channel];
-    const hasRoom = servingBytes === 0 || servingBytes + bytes <= maxServedBytes;
-    return serving < maxServed[channel] && hasRoom && this.#lines[channel].queuedBytes < highWaterBytes;
+    const hasRoom = servingBytes === 0 || servingBytes + frame.body.length <= maxServedBytes;
+    return serving < maxServed[channel] && hasRoom && place.hasRoom(frame) && this.#lines[channel].queuedBytes < highWaterBytes;
   }
 
   #admit(channel: Channel, frame: IncomingFrame): boolean {
     const desk = this.#desks[channel];
-    if (desk.backlog.size === 0 && this.#isFree(channel, frame.body.length)) {
-      this.#serve(channel, frame);
-      return true;
-    }
-    if (desk.backlog.size >= maxBacklog[channel] || desk.backlogBytes + frame.body.length > maxBacklogBytes) return false;
-    desk.backlog.add(frame);
-    if (frame.type === frameType.request) this.#waiting.set(frame.id, { desk, frame });
-    desk.backlogBytes += frame.body.length;
+    const place = desk.placeOf(frame, frame.type === frameType.request ? this.#board.largeAnswer(frame.kind, frame.body) : undefined);
+    if (place.waiting.size > 0 || !this.#isFree(channel, frame, place)) return desk.wait(place, frame);
+    this.#serve(channel, frame, place);
     return true;
   }
 
-  #serve(channel: Channel, frame: IncomingFrame): void {
+  #serve(channel: Channel, frame: IncomingFrame, place: Place): void {
     const handler = this.#board.handler(frame.kind);
     // It was there when the request came.
     if (handler === undefined) return this.#refuse(channel, frame, unknownKind(frame.kind));
@@ -154,11 +134,12 @@ export class Service {
     if (!(reply instanceof Promise)) return this.#reply(channel, frame, call, reply);
     this.#desks[channel].serving++;
     this.#desks[channel].servingBytes += frame.body.length;
+    place.begin(frame);
     if (frame.type === frameType.request) this.#calls.set(frame.id, call);
-    void this.#answerLater(channel, frame, call, reply);
+    void this.#answerLater(channel, frame, call, reply, place);
   }
 
-  async #answerLater(channel: Channel, frame: IncomingFrame, call: Call, reply: Promise<Body | undefined>): Promise<void> {
+  async #answerLater(channel: Channel, frame: IncomingFrame, call: Call, reply: Promise<Body | undefined>, place: Place): Promise<void> {
     try {
       this.#reply(channel, frame, call, await reply);
     } catch (error) {
@@ -168,8 +149,9 @@ export class Service {
     const desk = this.#desks[channel];
     desk.serving--;
     desk.servingBytes -= frame.body.length;
+    place.end(frame);
     if (this.#calls.get(frame.id) === call) this.#calls.delete(frame.id);
-    if (desk.backlog.size > 0) this.resume(channel);
+    if (desk.waiting > 0) this.resume(channel);
   }
 
   #reply(channel: Channel, frame: IncomingFrame, call: Call, body: Body = []): void {

@@ -1,11 +1,12 @@
 import { assert, InfinitError } from '../base/index.ts';
-import type { Channel, Handler, HandlerOptions, IncomingCall, Kind, PeerId, Traffic } from './calls.ts';
+import type { Channel, Handler, HandlerOptions, IncomingCall, Kind, LargeAnswer, PeerId, Traffic } from './calls.ts';
 
 /** What every transport has: handlers by kind, listeners, counters, and the service of requests to the host itself. */
 export class Switchboard {
   readonly #handlers = new Map<Kind, Handler>();
   readonly #borrowing = new Set<Kind>();
   readonly #bound = new Map<Kind, Channel>();
+  readonly #large = new Map<Kind, (body: Uint8Array) => LargeAnswer | undefined>();
   readonly #up = new Set<(peer: PeerId) => void>();
   readonly #down = new Set<(peer: PeerId) => void>();
   readonly #served = new Set<(kind: Kind) => void>();
@@ -30,16 +31,23 @@ export class Switchboard {
     return (this.#bound.get(kind) ?? channel) === channel;
   }
 
-  handle(kind: Kind, handler: Handler, { borrows = false, channel }: HandlerOptions = {}): () => void {
+  /** What the answer to a request may take; undefined: little. */
+  largeAnswer(kind: Kind, body: Uint8Array): LargeAnswer | undefined {
+    return this.#large.get(kind)?.(body);
+  }
+
+  handle(kind: Kind, handler: Handler, { borrows = false, channel, largeAnswer }: HandlerOptions = {}): () => void {
     assert(Number.isInteger(kind) && kind >= 0 && kind <= 0xffff, `a kind is a number from 0 to 65535, not ${kind}`);
     assert(!this.#handlers.has(kind), `kind ${kind} has one handler`);
     this.#handlers.set(kind, handler);
     if (borrows) this.#borrowing.add(kind);
     if (channel !== undefined) this.#bound.set(kind, channel);
+    if (largeAnswer !== undefined) this.#large.set(kind, largeAnswer);
     return () => {
       if (this.#handlers.get(kind) !== handler) return;
       this.#handlers.delete(kind);
       this.#bound.delete(kind);
+      this.#large.delete(kind);
       this.#borrowing.delete(kind);
     };
   }

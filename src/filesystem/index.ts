@@ -22,6 +22,7 @@ export {
   BlockReader,
   CallServer,
   encodeFailure,
+  largeAnswerTo,
   type GrantKey,
   Grants,
   type GrantsOptions,

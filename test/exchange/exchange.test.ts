@@ -148,3 +148,40 @@ test('what is served on the bulk channel alone is refused on the other, and a no
   exchange.receive('control', incoming(frameType.request, 7, 3));
   assert.equal(served, 2);
 });
+
+test('of requests with large answers only so many bytes are put together at once; others, and those of another sort, pass them by', async () => {
+  const { board, exchange, control } = new Scene();
+  const finish: (() => void)[] = [];
+  let small = 0;
+  board.handle(7, () => new Promise((resolve) => finish.push(() => resolve(new Uint8Array(mebibyte)))), {
+    largeAnswer: ([sort]) => (sort === 0 ? undefined : { sort: String(sort), bytes: mebibyte }),
+  });
+  board.handle(8, () => void small++);
+  const ask = (kind: number, id: number, sort: number): void =>
+    exchange.receive('control', { ...incoming(frameType.request, kind, id), body: Uint8Array.of(sort) });
+  for (let id = 1; id <= 1024; id++) ask(7, id, 1);
+  assert.equal(finish.length, 32);
+  ask(7, 2000, 2);
+  ask(7, 2001, 0);
+  ask(8, 2002, 0);
+  assert.deepEqual([finish.length, small], [34, 1]);
+  // Who gave up is passed over.
+  for (let id = 33; id <= 1000; id++) exchange.receive('control', incoming(frameType.cancel, 7, id));
+  for (let rounds = 0; finish.length > 0; rounds++) {
+    assert.ok(finish.length <= 34 && rounds < 3);
+    for (const done of finish.splice(0)) done();
+    await sleep(1);
+  }
+  const answered = control.frames.filter(({ type }) => type === frameType.reply).map(({ id }) => id);
+  const served = [
+    ...Array.from({ length: 32 }, (_, index) => index + 1),
+    ...Array.from({ length: 24 }, (_, index) => index + 1001),
+    2000,
+    2001,
+    2002,
+  ];
+  assert.deepEqual(
+    answered.toSorted((a, b) => a - b),
+    served,
+  );
+});

@@ -173,18 +173,23 @@ const maxCallBytes = 2 * 1024 * 1024;
 /**
  * What a call may ask for, in bytes: a kernel asks for 1 MiB, and no answer carries 5. It would be put together all the same, as often as it is asked for.
  */
-const maxAskedBytes = 4 * 1024 * 1024;
+export const maxAskedBytes = 4 * 1024 * 1024;
 /** Bytes of a file whose places one call may ask for: guests ask for 32 MiB, and as much again where a read goes beyond. */
 const maxStoredBytes = 128 * 1024 * 1024;
 
-/** By how much the numbers of a call are over what it may ask for, where above 0. */
-const overAsked: Partial<Readonly<Record<SharedMethod, (args: readonly unknown[]) => number>>> = {
-  read: ([, , , length]) => (length as number) - maxAskedBytes,
-  readdir: ([, , , limit]) => (limit as number) - maxAskedBytes,
-  readLent: ([, , , length]) => (length as number) - maxAskedBytes,
-  images: ([inodes, bytes]) => (inodes as readonly number[]).length * (bytes as number) - maxAskedBytes,
-  stored: ([, start, end]) => (end as number) - (start as number) - maxStoredBytes,
+/** Bytes that the answer to a call may take, of those that ask for as much as they like. */
+export const askedBytes: Partial<Readonly<Record<SharedMethod, (args: readonly unknown[]) => number>>> = {
+  read: ([, , , length]) => length as number,
+  readdir: ([, , , limit]) => limit as number,
+  readLent: ([, , , length]) => length as number,
+  images: ([inodes, bytes]) => (inodes as readonly number[]).length * (bytes as number),
 };
+
+/** By how much the numbers of a call are over what it may ask for, where above 0. */
+function overAsked(method: SharedMethod, args: readonly unknown[]): number {
+  if (method === 'stored') return (args[2] as number) - (args[1] as number) - maxStoredBytes;
+  return (askedBytes[method]?.(args) ?? 0) - maxAskedBytes;
+}
 
 export function encodeCall(method: SharedMethod, args: readonly unknown[], tag?: CallTag): Uint8Array {
   if (tag === undefined) return serialize([method, ...args]);
@@ -203,7 +208,7 @@ export function decodeCall(bytes: Uint8Array): SharedCall {
   const shape = shapeOf(method as SharedMethod);
   if (args.length > shape.length || shape.some((check, index) => !check(args[index])))
     throw new InfinitError('bad-argument', `the arguments of "${method}" have wrong types`);
-  if ((overAsked[method as SharedMethod]?.(args) ?? 0) > 0) throw new InfinitError('too-large', `a "${method}" asks for more than an answer holds`);
+  if (overAsked(method as SharedMethod, args) > 0) throw new InfinitError('too-large', `a "${method}" asks for more than an answer holds`);
   if (parts.length === 0) return { method: method as SharedMethod, args };
   if (!parts.every((part, index) => tagShape[index]?.(part) === true)) throw new InfinitError('bad-argument', `the tag of "${method}" is wrong`);
   const [asker, number, again, memory, gave, calls, answered] = parts as [

@@ -2,6 +2,7 @@
 export { BlockReader } from './block-reader.ts';
 export { CallServer } from './call-server.ts';
 export { encodeFailure } from './calls.ts';
+export { largeAnswerTo } from './large-answers.ts';
 export { grantTermMs, Grants, type GrantKey, type GrantsOptions, ownKernel } from './grants.ts';
 export type { Backing } from './backing.ts';
 export { type Awaited, LockGrace } from './lock-grace.ts';

@@ -9,6 +9,7 @@ import {
   type TokenState,
 } from '../../api/index.ts';
 import { InfinitError, type Logger, messageOf, systemClock } from '../../base/index.ts';
+import { largeAnswerTo } from '../../filesystem/index.ts';
 import type { Membership } from '../../membership/index.ts';
 import { type KnownToken, knownTokens, type MemberView, type Overlay, type Right } from '../../overlay/index.ts';
 import type { BlockStore } from '../../store/index.ts';
@@ -56,7 +57,9 @@ export class Cluster implements Disposable {
   constructor(context: ClusterContext) {
     this.#context = context;
     const { transport } = context.overlay;
-    transport.handle(nodeKinds.volumeCall, (peer, body) => this.#serveCall(peer, body));
+    transport.handle(nodeKinds.volumeCall, (peer, body) => this.#serveCall(peer, body), {
+      largeAnswer: (body) => largeAnswerTo(body.subarray(volumeIdBytes)),
+    });
     transport.handle(nodeKinds.volumeRecall, (peer, body) => this.#recall(peer, body));
     transport.handle(nodeKinds.volumeHolders, async (_peer, body) => Buffer.from(JSON.stringify(await this.#holders(body))));
     transport.handle(nodeKinds.mounted, () => Buffer.from(JSON.stringify(context.volumes.mountedIds())));
