@@ -29,7 +29,25 @@ test('what takes long to take apart is refused before that is tried', (t) => {
   assert.throws(() => parsed(repeated('[', 2_500_000)), tooLarge);
   assert.throws(() => parsed(`[${repeated('[],', 300_000)}0]`), tooLarge);
   assert.throws(() => parsed(`{${repeated('"a":0,', 70_000)}"b":0}`), tooLarge);
+  const objects = Array.from({ length: 9000 }, (_, index) => ({ [`name${index}`]: 0 }));
+  assert.throws(() => parsed(JSON.stringify(objects)), tooLarge);
+  assert.throws(() => parsed(`[${repeated(String.raw`"\n\"",`, 40_000)}0]`), tooLarge);
   assert.equal(parse.mock.callCount(), 0);
+});
+
+test('a list of many objects of one shape is read, and an object with a field for each host', () => {
+  const list = Array.from({ length: 8192 }, (_, index) => ({
+    id: String(index),
+    rights: ['store'],
+    expiresMs: index,
+    uses: 1,
+    revoked: false,
+    hosts: ['a "host"'],
+    peers: [],
+  }));
+  assert.deepEqual(parsed(JSON.stringify(list)), list);
+  const byHost = Object.fromEntries(Array.from({ length: 4096 }, (_, index) => [`12D3KooW${index}`, { most: index }]));
+  assert.deepEqual(parsed(JSON.stringify(byHost)), byHost);
 });
 
 test('a summary of the largest roster, with all that may be revoked and used, is read', () => {
