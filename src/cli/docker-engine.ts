@@ -49,6 +49,15 @@ export async function remembersSocket(socketPath: string): Promise<boolean> {
   return answer?.Plugins?.Volume?.includes('infinit') ?? false;
 }
 
+/**
+ * Whom the engine has root of its containers be (`--userns-remap`), as UID:GID of this host; undefined: root, or the engine does not say. What it stores lies in a directory of that name.
+ */
+export async function remappedRoot(socketPath: string): Promise<string | undefined> {
+  const { SecurityOptions: options, DockerRootDir: directory = '' } = ((await ask(socketPath, '/info')) ?? {}) as Partial<EngineInfo>;
+  if (options?.includes('name=userns') !== true) return undefined;
+  return /\/(\d+)\.(\d+)$/.exec(directory)?.slice(1).join(':');
+}
+
 /** The engine's containers that run; none where it does not say. */
 export async function runningContainers(socketPath: string): Promise<readonly Container[]> {
   const answer = await ask(socketPath, '/containers/json');
@@ -62,6 +71,12 @@ export async function managedPlugin(socketPath: string): Promise<ManagedPlugin |
   const plugin = (Array.isArray(answer) ? (answer as PluginInfo[]) : []).find(({ Name }) => /^(.*\/)?infinit(:|$)/.test(Name));
   if (plugin === undefined) return undefined;
   return { name: plugin.Name.replace(/:latest$/, ''), enabled: plugin.Enabled, controlSocket: controlSocketOf(plugin) };
+}
+
+/** What is of interest here of the engine's answer to GET /info. */
+interface EngineInfo {
+  readonly SecurityOptions: readonly string[] | null;
+  readonly DockerRootDir: string;
 }
 
 interface Listed {

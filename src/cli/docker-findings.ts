@@ -1,12 +1,28 @@
 import type { Finding } from './cluster-findings.ts';
-import { localVolumes, type ManagedPlugin, remembersSocket, whyDeaf } from './docker-engine.ts';
+import { localVolumes, type ManagedPlugin, remappedRoot, remembersSocket, whyDeaf } from './docker-engine.ts';
 
 /** Whether there is an engine, and whether it finds the plugin. @param pluginSocket undefined: the daemon is to have none. */
 export async function dockerFindings(engineSocket: string, pluginSocket: string | undefined, managed: ManagedPlugin | undefined): Promise<Finding[]> {
   const engine = await engineFinding(engineSocket);
   if (engine.level !== 'ok') return [engine];
-  if (managed?.enabled === true) return [engine, await managedFinding(engineSocket, managed.name)];
-  return [engine, await socketFinding(pluginSocket)];
+  const remap = await remapFindings(engineSocket);
+  if (managed?.enabled === true) return [engine, ...remap, await managedFinding(engineSocket, managed.name)];
+  return [engine, ...remap, await socketFinding(pluginSocket)];
+}
+
+/** Where root in containers is another user of the host, it may not write to a volume whose root directory is root's. */
+async function remapFindings(engineSocket: string): Promise<Finding[]> {
+  const root = await remappedRoot(engineSocket);
+  if (root === undefined) return [];
+  const [uid, gid] = root.split(':');
+  return [
+    {
+      topic: 'docker',
+      level: 'warning',
+      finding: `root in this engine's containers is user ${root} of the host (userns-remap), who may not write to the root directory of a volume that was made as usual`,
+      advice: `make volumes with \`-o uid=${uid} -o gid=${gid}\`; of one that exists \`chown ${root}\` its root directory`,
+    },
+  ];
 }
 
 async function managedFinding(engineSocket: string, name: string): Promise<Finding> {

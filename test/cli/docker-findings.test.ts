@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { managedPlugin } from '../../src/cli/docker-engine.ts';
+import { managedPlugin, remappedRoot } from '../../src/cli/docker-engine.ts';
 import { dockerFindings, hiddenVolumes, startAdvice } from '../../src/cli/docker-findings.ts';
 
 test('a local volume of Docker that hides one of the cluster is named; others, and an engine that does not answer, are not', async () => {
@@ -73,6 +73,28 @@ test('doctor looks whether Docker finds the plugin, and never has a second daemo
   } finally {
     engine.close();
     plugin.close();
+    await rm(directory, { recursive: true });
+  }
+});
+
+test('doctor says who root is in the containers of an engine that maps users, and how volumes are made for it', async () => {
+  const directory = await mkdtemp(path.join(tmpdir(), 'infinit-engine-'));
+  const engineSocket = path.join(directory, 'docker.sock');
+  let info: object = { SecurityOptions: ['name=seccomp,profile=default', 'name=userns'], DockerRootDir: '/var/lib/docker/100000.200000' };
+  const engine = createServer((_request, response) => response.end(JSON.stringify(info)));
+  await new Promise<void>((resolve) => engine.listen(engineSocket, resolve));
+  try {
+    const [, found] = await dockerFindings(engineSocket, undefined, undefined);
+    assert.match(
+      `${found!.level}: ${found!.finding} → ${found!.advice}`,
+      /^warning: .* 100000:200000 .*userns-remap.* → .*-o uid=100000 -o gid=200000/,
+    );
+    for (const other of [{ SecurityOptions: ['name=seccomp'], DockerRootDir: '/srv/1.2' }, { SecurityOptions: null }, {}]) {
+      info = other;
+      assert.equal(await remappedRoot(engineSocket), undefined);
+    }
+  } finally {
+    engine.close();
     await rm(directory, { recursive: true });
   }
 });
