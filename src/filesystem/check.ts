@@ -2,6 +2,7 @@ import { codeOf } from '../base/index.ts';
 import { type Address, kindOf, ownerOf } from '../block/index.ts';
 import type { VolumeSetup } from './context.ts';
 import type { VolumeCore } from './core.ts';
+import { correctFoundLinks } from './correct-links.ts';
 import type { PlacedDentry } from './names/directory.ts';
 import type { Inode } from './inodes/inode.ts';
 import type { LostBlock } from './journal/lost-blocks.ts';
@@ -55,16 +56,22 @@ export async function checkVolume(setup: VolumeSetup, contents?: StoreContents):
 /** How often an open volume is looked at: what changes meanwhile looks wrong once, what is wrong stays so. */
 const openRounds = 3;
 
-/** Checks a volume in use: reports what was wrong in every round. `repair`: corrects the usage, which older programs left wrong after a crash. */
+/**
+ * Checks a volume in use: reports what was wrong in every round. `repair`: corrects the usage, which older programs left wrong after a crash, and link counts, where nobody changed a name during
+ * the last round.
+ */
 export async function checkOpen(core: VolumeCore, repair: boolean): Promise<CheckReport> {
   let report: CheckReport | undefined;
+  let through = 0;
   for (let round = 0; round < openRounds; round++) {
     await core.flusher.settle();
+    through = core.log.last;
     const next = await new Check(core).run(undefined);
     const seen = new Set(next.problems.map((problem) => JSON.stringify(problem)));
     report = { ...next, problems: (report ?? next).problems.filter((problem) => seen.has(JSON.stringify(problem))) };
     if (report.problems.length === 0) break;
   }
+  if (repair && core.context.options.readOnly !== true) await correctFoundLinks(core, report!.problems, through);
   if (repair) await correctUsage(core, report!);
   return report!;
 }

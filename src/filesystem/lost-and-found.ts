@@ -1,5 +1,6 @@
 import { codeOf } from '../base/index.ts';
 import type { VolumeCore } from './core.ts';
+import { correctLinks } from './correct-links.ts';
 import { FileSystemError } from './file-system.ts';
 import type { Inode } from './inodes/inode.ts';
 import { isDirectory, typeDirectory } from './inodes/mode.ts';
@@ -27,6 +28,7 @@ export async function gatherLost(core: VolumeCore, namespace: Namespace, numbers
   }
   const { named, directories, dangling } = await walk(core, candidates);
   for (const one of dangling) await attempt(() => dropDangling(core, namespace, one));
+  // A root directory that was made anew counts none of what is in it, and one that lost names counts too many.
   for (const [inode, subdirectories] of directories) correctLinks(core, inode, subdirectories + 2);
   const nameless = candidates.filter(({ number }) => !named.has(number));
   if (nameless.length === 0) return 0;
@@ -90,15 +92,6 @@ function dropDangling(core: VolumeCore, namespace: Namespace, { directory: paren
   const change = names.change(name, undefined);
   namespace.stamp(directory);
   core.record({ names: [{ directory, change }], links: [] });
-}
-
-/** A root directory that was made anew counts none of what is in it, and one that lost names counts too many. */
-function correctLinks(core: VolumeCore, inode: Inode, links: number): void {
-  const delta = links - inode.links;
-  if (delta === 0) return;
-  inode.links = links;
-  core.touch(inode);
-  core.record({ names: [], links: [{ inode, delta }] });
 }
 
 async function unlessLost<T>(look: () => Promise<T>): Promise<T | undefined> {

@@ -398,7 +398,7 @@ export class Volume implements FileSystem {
     return gatherLost(this.#core, this.#names, numbers);
   }
 
-  /** Looks for what does not fit together while the volume goes on; `repair`: corrects its usage. */
+  /** Looks for what does not fit together while the volume goes on; `repair`: corrects its usage and link counts. */
   check(repair = false): Promise<CheckReport> {
     return checkOpen(this.#core, repair);
   }

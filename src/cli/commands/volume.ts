@@ -159,7 +159,7 @@ function check(options: () => GlobalOptions): Command {
     .argument('<name...>')
     .option(
       '--repair',
-      'also free what crashed writers left, and correct the usage that a crash left wrong; of a volume that nobody has mounted: do without blocks of its own that are lost, and name in /lost+found what no directory names any more',
+      'also free what crashed writers left, and correct usage and link counts that are wrong; of a volume that nobody has mounted: do without blocks of its own that are lost, and name in /lost+found what no directory names any more',
     )
     .addOption(formatOption(listShapes, '{{.Name}}'))
     .action(async (names: string[], { repair, format }: { repair?: boolean; format: string }) => {
