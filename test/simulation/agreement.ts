@@ -233,7 +233,7 @@ export class Agreement {
     if (knowledge.state!.retiring !== state.retiring) part.done.clear();
     host.oldestView = state.views[0]!.number;
     host.newestView = newestView(state).number;
-    host.retiredFloor = state.floor;
+    host.retiredFloor = this.#world.mutant.forgetsRetiredFloors === true ? 0 : state.floor;
     if (next.standing === 'outcast' && knowledge.standing !== 'outcast') {
       this.#world.trace.say(`-- ${host.name} learns that it was counted out`);
       this.outcasts.add(host.name);

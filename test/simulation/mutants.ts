@@ -1,4 +1,5 @@
 import { type Ballot, BallotSource, compareBallots, productionRules, type Rules } from '../../src/consensus/index.ts';
+import { outcasts } from './scenarios.ts';
 import { salvaging, type Settings, wiping } from './settings.ts';
 
 /** A variant of the code under test: the real one, or one that is broken on purpose. */
@@ -32,6 +33,8 @@ export interface Mutant {
   readonly keepsEverything?: boolean;
   /** It relies on a counting-out before all who count can know of it. */
   readonly reliesAtOnce?: boolean;
+  /** What was forgotten by hosts of views that are retired is left out of where blocks begin. */
+  readonly forgetsRetiredFloors?: boolean;
   /** It takes more seeds than a test has time for: only `--mutants` runs it. */
   readonly slow?: boolean;
   /** Settings in which the defect has something to break; drawn for each seed otherwise. */
@@ -396,6 +399,12 @@ export const mutants: readonly Mutant[] = [
     reliesAtOnce: true,
     slow: true,
     settings: { ...away, blocks: 40, operations: 800, thinkMs: 60, loss: 0.05, syncMs: 2, rosterChanges: 3, removals: 0.6, faults: 60 },
+  },
+  {
+    ...production,
+    name: 'begins blocks without minding what retired views have forgotten',
+    forgetsRetiredFloors: true,
+    settings: { ...outcasts, hosts: 4, replicas: 1, straggling: 0.1, deadlineMs: 2500 },
   },
   broken('tells that there is nothing where all may be lost', { mayTellAbsent: () => true }, { ...losing, ...wiping, blocks: 20 }),
   broken('founds again what was removed and forgotten', { mayFoundAgain: () => true }, recreating),

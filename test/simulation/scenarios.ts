@@ -38,7 +38,8 @@ function losing(seed: number): Settings {
   return { ...settings, hosts, replicas, evictionMs: 800, confirmMs: 600, ...salvaging };
 }
 
-const outcasts: Partial<Settings> = {
+/** Hosts are soon counted out, and blocks are made anew. */
+export const outcasts: Partial<Settings> = {
   agreed: true,
   salvage: false,
   recreated: true,
