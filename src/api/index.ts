@@ -48,6 +48,7 @@ export {
   type VolumeCheck,
   type VolumeUsage,
   worst,
+  copiesOf,
 } from './status.ts';
 export { quotaBytes } from './option-values.ts';
 export { isServed, listenOnSocket } from './unix-socket.ts';

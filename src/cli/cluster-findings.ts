@@ -1,4 +1,4 @@
-import { type ClusterStatus, storingHosts } from '../api/index.ts';
+import { type ClusterStatus, copiesOf, storingHosts } from '../api/index.ts';
 import { humanDuration } from './output.ts';
 
 /** One thing looked at: how it is and, where it is not well, what to do. */
@@ -78,13 +78,19 @@ export function linkFindings({ hosts, silent }: Pick<ClusterStatus, 'hosts' | 's
 function membership({ clusterId, hosts, silent }: ClusterStatus): Finding[] {
   const own = hosts[0]!;
   const cut = linkFindings({ hosts, silent }).length > 0;
+  const missed = silent.filter(({ stores, countedOut }) => stores && !countedOut).length;
+  const hidesMajorities = missed > copiesOf(own.replicas.wanted, storingHosts(own)).spare;
+  const lostForGood = (name: string): string =>
+    hidesMajorities
+      ? `look at it: blocks need it; if all that do not answer are lost for good: \`infinit node rm --unsafe ${name}\`, and then \`infinit salvage\` (docs/operating.md, “When the majority of a block's hosts is lost for good”)`
+      : `look at it; if it is lost for good: \`infinit node rm ${name}\``;
   const findings: Finding[] = [];
   for (const { name, reason, countedOut } of silent)
     findings.push({
       topic: 'hosts',
       level: countedOut ? 'warning' : 'error',
       finding: countedOut ? `${name} was silent for so long that other hosts took its place` : `${name} does not answer: ${reason}`,
-      advice: cut ? "see first whether it is this host's link" : `look at it; if it is lost for good: \`infinit node rm ${name}\``,
+      advice: cut ? "see first whether it is this host's link" : lostForGood(name),
     });
   if (silent.length === 0)
     findings.push({ topic: 'hosts', level: 'ok', finding: `all ${hosts.length} hosts of cluster ${clusterId!.slice(0, 12)} answer` });

@@ -58,6 +58,15 @@ test('a host that hears no majority looks at its own link first, and is not told
   assert.match(one!.advice!, /node rm h2/);
 });
 
+test('where so many are silent that blocks have no majority, what to do about their loss is said as it would be taken', () => {
+  const [first, second] = clusterFindings(sketch(3, [{}, {}, {}, { silent: true }, { silent: true }]), Date.parse(now));
+  for (const [finding, name] of [
+    [first, 'h3'],
+    [second, 'h4'],
+  ] as const)
+    assert.match(finding!.advice!, new RegExp(`node rm --unsafe ${name}.*infinit salvage`));
+});
+
 test('a host that is no member of its cluster is told so and what to do, and nothing of copies and hosts', () => {
   const trouble = { kind: 'denied', about: 'a', message: 'the token was used up' };
   const other = { kind: 'clock', about: 'b', message: 'a clock is off' };

@@ -21,6 +21,12 @@ test(
     for (const key of keys) {
       versions.set(key, committed(await programs.blocks.createNamed(key, `value of ${key}`)));
     }
+    const volumes = Array.from({ length: 4 }, (_, index) => `volume-${index}`);
+    for (const name of volumes) await h0.client.createVolume(name);
+    await until(
+      () => h1.client.listVolumes(),
+      (all) => all.length === volumes.length,
+    );
     // What a third replica was to get later it has by now.
     await new Promise((resolve) => setTimeout(resolve, 1000));
     await Promise.all(gone.map((daemon) => daemon.kill()));
@@ -62,6 +68,12 @@ test(
       await using reader = connect(host.controlSocket);
       for (const key of keys) assert.equal(await tellsOf(reader, key), taken.includes(key) ? 'nothing' : `value of ${key}`);
     }
+    // The list of volumes may have been at the lost hosts alone: then it is made anew from what the others knew.
+    for (const host of [h0, h1]) {
+      await host.client.checkVolume(volumes[0]!).catch(() => {});
+      assert.deepEqual((await host.client.listVolumes()).map(({ name }) => name).toSorted(), volumes);
+    }
+    await h0.client.createVolume('volume-4');
     for (const key of taken) {
       const version = committed(await programs.blocks.createNamed(key, 'anew'));
       assert.ok(version > 2 ** 32, 'above all versions that it can have had');

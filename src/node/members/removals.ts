@@ -78,7 +78,10 @@ export class Removals {
     if (why === undefined) return;
     throw new InfinitError(
       'in-use',
-      `${which}: ${why}. Bring the missing hosts back, or drain it first (\`infinit node drain\`); \`--unsafe\` expels it all the same`,
+      // One that does not answer gives nothing away.
+      this.#context.overlay.transport.isConnected(peer)
+        ? `${which}: ${why}. Bring the missing hosts back, or drain it first (\`infinit node drain\`); \`--unsafe\` expels it all the same`
+        : `${which}: ${why}. Bring the missing hosts back if there is any way to; where all of them are lost for good \`--unsafe\` expels it all the same, and \`infinit salvage\` brings back what is left`,
     );
   }
 
