@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -62,6 +62,25 @@ test('where there is no room nothing fails, and the next daemon knows that inode
   third.set.keep(third.left, []);
   third.set.leave();
   assert.equal(DirtySet.open(file, true).incomplete, false);
+});
+
+test('where the set cannot be read any inode may have been lost, and where none can be kept that is said in plain words', (t) => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'infinit-dirty-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const file = path.join(directory, 'dirty');
+  assert.equal(DirtySet.open(file, true).incomplete, false, 'who wrote everything out leaves none');
+  rmSync(file);
+  symlinkSync('dirty', file);
+  assert.throws(() => DirtySet.open(file, true), {
+    code: 'disk-failed',
+    message: /unsynced writes cannot be written down in .*dirty: its symbolic links/,
+  });
+  rmSync(file);
+  mkdirSync(file);
+  assert.throws(() => DirtySet.open(file, false), { code: 'disk-failed', message: /it is a directory \(EISDIR\)/ });
+  rmSync(file, { recursive: true });
+  writeFileSync(file, '');
+  assert.throws(() => DirtySet.open(path.join(file, 'dirty'), false), { code: 'disk-failed', message: /ENOTDIR|EEXIST/ });
 });
 
 test('what comes after the end changes nothing', () => {

@@ -1,4 +1,4 @@
-import { InfinitError, type Logger, readU64, silentLogger, writeU64 } from '../../base/index.ts';
+import { InfinitError, type Logger, plainly, readU64, silentLogger, writeU64 } from '../../base/index.ts';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 
@@ -53,9 +53,8 @@ export class DirtySet {
     adopted: boolean,
     logger: Logger = silentLogger,
   ): { set: DirtySet; left: ReadonlySet<number>; lost: ReadonlySet<number>; incomplete: boolean } {
-    mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
     const { left, lost, incomplete } = adopted ? read(file) : { left: new Set<number>(), lost: new Set<number>(), incomplete: false };
-    const set = new DirtySet(file, openSync(file, 'w+', 0o600), logger);
+    const set = new DirtySet(file, opened(file), logger);
     if (incomplete) set.#mark();
     // What was lost stays lost until an application has heard of it; a second crash must not hide it.
     for (const inode of left) set.#add(lost.has(inode) ? set.#lost : set.#slots, inode);
@@ -172,13 +171,24 @@ function put(into: Buffer, inode: number, lost: boolean, at: number): void {
   if (lost) into.writeUInt32LE((into.readUInt32LE(at + 4) | lostBit) >>> 0, at + 4);
 }
 
+/** @throws InfinitError `disk-failed`: without it a daemon that comes after a killed one would not know which writes were lost. */
+function opened(file: string): number {
+  try {
+    mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
+    return openSync(file, 'w+', 0o600);
+  } catch (cause) {
+    throw new InfinitError('disk-failed', `which files hold unsynced writes cannot be written down in ${file}: ${plainly(cause)}`, { cause });
+  }
+}
+
 function read(file: string): { left: Set<number>; lost: Set<number>; incomplete: boolean } {
   const [left, lost] = [new Set<number>(), new Set<number>()];
   let bytes: Buffer;
   try {
     bytes = readFileSync(file);
-  } catch {
-    return { left, lost, incomplete: false };
+  } catch (error) {
+    // A daemon that has written everything out leaves none.
+    return { left, lost, incomplete: (error as NodeJS.ErrnoException).code !== 'ENOENT' };
   }
   for (let at = slotBytes; at + slotBytes <= bytes.length; at += slotBytes) {
     const high = bytes.readUInt32LE(at + 4);
