@@ -147,12 +147,13 @@ export class VolumeCore {
 
   /**
    * To be called once an operation has checked all, and before it changes anything: who else has these inodes, or the names of these directories, in memory gives them up first.
-   * @throws Miss
+   * @throws Miss, and what `Asking.requireIn` does
    */
   claim(inodes: readonly Inode[], directories: readonly Inode[] = [], owner?: string): void {
     const { claims } = this;
     if (claims === undefined) return;
-    const { asker, peer } = currentAsker() ?? {};
+    const { asker, peer, requireIn } = currentAsker() ?? {};
+    requireIn?.();
     const waits = [...inodes.map(({ number }) => claims.inode(number, owner, peer)), ...directories.map(({ number }) => claims.names(number, asker))];
     const pending = waits.filter((wait) => wait !== undefined);
     if (pending.length > 0) throw new Miss(Promise.all(pending));

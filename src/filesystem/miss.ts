@@ -28,6 +28,8 @@ export interface Asking {
   readonly asker: string | undefined;
   /** That host; undefined: a program of this one. */
   readonly peer?: string | undefined;
+  /** @throws where that host was given up since: what others have locked by now it must not change. */
+  readonly requireIn?: () => void;
   /** Undefined where it may be made twice, or what it does is recorded. */
   call?: InodeCall | undefined;
 }

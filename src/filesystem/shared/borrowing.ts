@@ -36,6 +36,8 @@ const privileges = 0o6000;
 export interface BorrowingEvents extends SayingEvents {
   /** Something was written, and answered, that is not durable. */
   readonly onDirty: (inode: number) => void;
+  /** As of {@link LeftWrites}. */
+  readonly requireLocks: (inode: number) => void;
   /** As {@link onLost}, of what a process before this one was told to write. */
   readonly onLeftLost: (inode: number, error: FileSystemError) => void;
 }
@@ -67,7 +69,7 @@ export class Borrowing {
 
   constructor(holder: HolderLink, cache: GuestCache, events: BorrowingEvents, clock: Clock, unsaid?: Unsaid) {
     this.#memory = unsaid?.memory;
-    this.left = new LeftWrites(unsaid?.left ?? [], { onSaid: events.onClean, onLost: events.onLeftLost });
+    this.left = new LeftWrites(unsaid?.left ?? [], { onSaid: events.onClean, requireLocks: events.requireLocks, onLost: events.onLeftLost });
     this.#holder = holder;
     this.#cache = cache;
     this.#events = events;

@@ -7,7 +7,8 @@ import { type CallTag, decodeCall, Dismissed, encodeFailure, encodeResult, type 
 import { answerOf, isRecorded, takesNames } from './done-calls.ts';
 import { effectsOf, givesEntry, opens, removes } from './effects.ts';
 import type { Grants } from './grants.ts';
-import { account, closeAgain, Guest, letGo, once, unlock } from './guest.ts';
+import { account, closeAgain, type Guest, letGo, once, unlock } from './guest.ts';
+import { Guests } from './guests.ts';
 import { type Keep, KeptAnswers } from './kept-answers.ts';
 import type { LockGrace } from './lock-grace.ts';
 import { LookedUp } from './looked-up.ts';
@@ -22,9 +23,6 @@ const unsaidMs = 20_000;
 
 /** Operations after which another host's pages of a file may be old. */
 const changesFile: ReadonlySet<SharedMethod> = new Set(['write', 'writeMapped', 'append', 'setattr', 'fallocate', 'copyFileRange', 'open', 'borrow']);
-
-/** What a host begins with wherever the volume was opened: then it opens its files again. */
-const greets: ReadonlySet<SharedMethod> = new Set(['made', 'remake', 'relock', 'relocked', 'rejoin']);
 
 /** Of these the volume's memory of calls is told with the answer, though they are no calls that it remembers. */
 const tellsOfCalls: ReadonlySet<SharedMethod> = new Set(['made', 'relocked']);
@@ -52,12 +50,7 @@ export class CallServer {
   readonly #locks: ServedLocks;
   /** What lost guests may have open without having said so. */
   readonly #unsaid: LookedUp;
-  /** By peer, as all of these: no more than the cluster has hosts. */
-  readonly #guests = new Map<string, Guest>();
-  /** Hosts that do not know yet that they were given up. */
-  readonly #dismissed = new Set<string>();
-  /** What calls of hosts came to that were given up just now: they may come back, and ask again. */
-  readonly #left = new Map<string, Guest['outcomes']>();
+  readonly #guests: Guests;
   readonly #recorded: RecordedCalls;
   #underWay = 0;
   #idle: (() => void) | undefined;
@@ -85,7 +78,9 @@ export class CallServer {
     this.#grants = grants;
     this.#locks = new ServedLocks({ volume, grace, lent: grants?.lentLocks, silent: grants?.silent });
     this.#showing = grants === undefined ? undefined : new Showing(volume, grants, keep);
-    this.#unsaid = new LookedUp(this.#expect, unsaidMs);
+    const expect: ServedVolume['expect'] = (inode) => volume.expect(inode);
+    this.#unsaid = new LookedUp(expect, unsaidMs);
+    this.#guests = new Guests(expect);
   }
 
   /** Answers one call; never rejects: failures are answers too. */
@@ -98,11 +93,16 @@ export class CallServer {
       const { calls } = this.#volume;
       // Here: in the middle of the call it would not be known any more whose it is.
       if (takesNames.has(method)) await this.#grace.names?.over;
+      const guest = this.#guests.admit(peer, call);
+      const { signal } = guest.gone;
+      const requireIn = (): void => {
+        if (signal.aborted) throw new Dismissed();
+      };
       if (tag?.answered !== undefined) calls.answered(tag.asker, tag.answered);
       const asker = this.#showing?.begins(peer, method, args, tag?.gave ?? []);
       let result: unknown;
       try {
-        result = await askedBy({ asker, peer, call: this.#recorded.nameOf(peer, call) }, () => this.#perform(peer, call, told));
+        result = await askedBy({ asker, peer, call: this.#recorded.nameOf(peer, call), requireIn }, () => this.#perform(peer, guest, call, told));
       } finally {
         if (changesFile.has(method)) await this.#dropPages(method, args);
       }
@@ -135,7 +135,7 @@ export class CallServer {
 
   /** Ends waits for locks and resolves when nothing is under way any more: the asker of each knows how it ended. No call may come after. */
   async drain(): Promise<void> {
-    for (const { gone, lookedUp } of this.#guests.values()) {
+    for (const { gone, lookedUp } of this.#guests.all()) {
       gone.abort();
       lookedUp.close();
     }
@@ -157,30 +157,20 @@ export class CallServer {
     this.#grants?.mapped.forget(peer);
     this.#grants?.forget(peer);
     this.#grants?.loans.lapse(peer);
-    const guest = this.#guests.get(peer);
+    const guest = this.#guests.dismiss(peer);
     if (guest === undefined) return () => Promise.resolve();
-    this.#guests.delete(peer);
-    this.#dismissed.add(peer);
-    guest.gone.abort();
-    const { outcomes } = guest;
-    for (const each of outcomes.values()) each.closeAll();
-    this.#left.set(peer, outcomes);
     // First: who waits has a lock as soon as it is free, and that counts as had meanwhile.
     this.#locks.remember(peer);
     await unlock(this.#volume, guest);
     this.#locks.lost(peer);
     return () => {
-      if (this.#left.get(peer) === outcomes) this.#left.delete(peer);
+      this.#guests.forget(peer, guest);
       guest.closed = true;
       return letGo(this.#volume, guest);
     };
   }
 
-  async #perform(peer: string, { method, args, tag }: SharedCall, told: Told): Promise<unknown> {
-    if (method === 'rejoin') this.#dismissed.delete(peer);
-    // One that has not greeted this table of locks may have been a guest of the one before: the numbers of its handles mean nothing here.
-    if (this.#dismissed.has(peer) || !(this.#guests.has(peer) || greets.has(method))) throw new Dismissed();
-    const guest = this.#guest(peer);
+  async #perform(peer: string, guest: Guest, { method, args, tag }: SharedCall, told: Told): Promise<unknown> {
     switch (method) {
       case 'forget':
         // Kernel references of another host are not counted here: what it has open is.
@@ -218,7 +208,7 @@ export class CallServer {
         await this.#isOf(peer, guest, args[0] as string | undefined);
         return this.#grace.heard(peer);
       case 'rejoin':
-        return undefined;
+        return guest.term === undefined ? undefined : true;
       case 'made': {
         const isMade = await this.#volume.isMade(args[0] as number);
         if (isMade) await this.#kept.both({ inodes: [args[0] as number], names: [] });
@@ -332,30 +322,12 @@ export class CallServer {
     if (method === 'rename') this.#onRemoved(args[2] as number, args[3] as string);
   }
 
-  readonly #expect: ServedVolume['expect'] = (inode) => this.#volume.expect(inode);
-
-  #guest(peer: string): Guest {
-    let guest = this.#guests.get(peer);
-    if (guest === undefined) {
-      this.#guests.set(peer, (guest = new Guest(this.#expect, this.#left.get(peer))));
-      this.#left.delete(peer);
-    }
-    return guest;
-  }
-
   /** The programs of a mount that is no more are dead, and no kernel is left that would close and unlock for them. */
   async #isOf(peer: string, guest: Guest, mount: string | undefined): Promise<void> {
-    if (mount === undefined || guest.mount === mount) return;
-    if (guest.mount === undefined) {
-      guest.mount = mount;
-      return;
-    }
+    const before = mount === undefined ? undefined : this.#guests.mounted(peer, guest, mount);
+    if (before === undefined) return;
     this.#grants?.mapped.forget(peer);
-    const next = new Guest(this.#expect);
-    next.mount = mount;
-    this.#guests.set(peer, next);
-    guest.gone.abort();
-    await letGo(this.#volume, guest);
+    await letGo(this.#volume, before);
   }
 
   #requireRoom(guest: Guest): void {

@@ -59,8 +59,8 @@ export const sharedMethods = {
    * another process of the mount had and this one has not taken again.
    */
   relocked: '??',
-  /** A host that was {@link Dismissed} has heard of it. */
-  rejoin: '',
+  /** A host that was {@link Dismissed} has heard of it. With a term: it is let in for calls that bear it alone, which is answered with true. */
+  rejoin: '?',
   /** What the asker has in memory is to be good for longer; with `true` it has nothing. */
   renew: 'x',
   /** As lookup, and the answer may be kept in memory. */
@@ -156,6 +156,8 @@ export interface Lent extends LentFile {
 
 /** One call, decoded and checked. */
 export interface SharedCall {
+  /** Under which its asker was let in again last by the host that is asked, if it was ever given up there. */
+  readonly term?: string;
   readonly tag?: CallTag;
   readonly method: SharedMethod;
   readonly args: readonly unknown[];
@@ -191,25 +193,34 @@ function overAsked(method: SharedMethod, args: readonly unknown[]): number {
   return (askedBytes[method]?.(args) ?? 0) - maxAskedBytes;
 }
 
-export function encodeCall(method: SharedMethod, args: readonly unknown[], tag?: CallTag): Uint8Array {
-  if (tag === undefined) return serialize([method, ...args]);
+/** @param term for a host that has taken it with a `rejoin`. */
+export function encodeCall(method: SharedMethod, args: readonly unknown[], tag?: CallTag, term?: string): Uint8Array {
+  const parts = [...(term === undefined ? [] : [{ term }]), ...(tag === undefined ? [] : partsOf(tag))];
+  return serialize([parts.length === 0 ? method : [method, ...parts], ...args]);
+}
+
+function partsOf(tag: CallTag): unknown[] {
   const { asker, number, again, memory, gave = [], calls, answered = [] } = tag;
   const further = calls === undefined ? (gave.length === 0 ? [] : [gave]) : [gave, calls, answered];
-  return serialize([[method, asker, number, again, memory, ...further], ...args]);
+  return [asker, number, again, memory, ...further];
 }
 
 /** @throws InfinitError `bad-argument` for whatever is not a call of the table. */
 export function decodeCall(bytes: Uint8Array): SharedCall {
   if (bytes.length > maxCallBytes) throw new InfinitError('too-large', `a call of ${bytes.length} bytes: ${maxCallBytes} are allowed`);
   const [first, ...args] = decode(bytes) as unknown[];
-  const [method, ...parts] = Array.isArray(first) ? (first as unknown[]) : [first];
+  const [method, ...named] = Array.isArray(first) ? (first as unknown[]) : [first];
+  const term = fields(named[0])?.['term'];
+  if (term !== undefined && (typeof term !== 'string' || !isText(term))) throw new InfinitError('bad-argument', 'the term of a call is no text');
+  const parts = term === undefined ? named : named.slice(1);
   if (typeof method !== 'string' || !Object.hasOwn(sharedMethods, method))
     throw new InfinitError('bad-argument', `no file system operation "${String(method).slice(0, 40)}"`);
   const shape = shapeOf(method as SharedMethod);
   if (args.length > shape.length || shape.some((check, index) => !check(args[index])))
     throw new InfinitError('bad-argument', `the arguments of "${method}" have wrong types`);
   if (overAsked(method as SharedMethod, args) > 0) throw new InfinitError('too-large', `a "${method}" asks for more than an answer holds`);
-  if (parts.length === 0) return { method: method as SharedMethod, args };
+  const call = { method: method as SharedMethod, args, ...(term === undefined ? {} : { term }) };
+  if (parts.length === 0) return call;
   if (!parts.every((part, index) => tagShape[index]?.(part) === true)) throw new InfinitError('bad-argument', `the tag of "${method}" is wrong`);
   const [asker, number, again, memory, gave, calls, answered] = parts as [
     string,
@@ -225,7 +236,7 @@ export function decodeCall(bytes: Uint8Array): SharedCall {
     ...(calls === undefined ? {} : { calls }),
     ...(answered === undefined ? {} : { answered }),
   };
-  return { method: method as SharedMethod, args, tag: { asker, number, again, memory, ...known } };
+  return { ...call, tag: { asker, number, again, memory, ...known } };
 }
 
 /** @param memory of the outcome of a call with a tag. @param calls the volume's memory of calls. */

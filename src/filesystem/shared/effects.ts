@@ -68,6 +68,7 @@ export function contentChangedBy(method: SharedMethod, args: readonly unknown[])
     case 'writeMapped':
     case 'append':
     case 'fallocate':
+    case 'put':
       return args[0] as number;
     case 'setattr':
       return (args[1] as AttributeChanges).size === undefined ? undefined : (args[0] as number);

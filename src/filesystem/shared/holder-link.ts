@@ -4,10 +4,9 @@ import type { CallName } from '../journal/call-table.ts';
 import { type Backing, type Done, type Greeting, type Learn, Moved, type ResultOf } from './backing.ts';
 import { CallMemory, type CallNote } from './call-memory.ts';
 import { CallNames } from './call-names.ts';
-import { type CallTag, decodeAnswer, decodeResult, Dismissed, encodeCall, Forgotten, type SharedMethod } from './calls.ts';
+import { type CallTag, decodeAnswer, Dismissed, Forgotten, type SharedMethod } from './calls.ts';
 import { earlier, holderGone, proven } from './earlier-calls.ts';
 import { answerIncluded, answerOf, type Answering, asNew, includes, isRecorded, meetsItself, recorded, takesNames, toldOf } from './done-calls.ts';
-import { contentChangedBy } from './effects.ts';
 import { GivenUp } from './given-up.ts';
 import type { GuestCache } from './guest-cache.ts';
 import type { Question } from './question.ts';
@@ -109,11 +108,11 @@ export class HolderLink {
     return this.#backing?.kind === 'remote' || this.local !== undefined;
   }
 
-  /** undefined: nobody has it for now, operations wait. */
-  move(backing: Backing | undefined): void {
+  /** undefined: nobody has it for now, operations wait. @param term as of {@link GivenUp.say}. */
+  move(backing: Backing | undefined, term?: string): void {
     this.#names.forgetMemory(this.#backing?.kind === 'local' || backing?.kind === 'local');
     this.#backing = backing;
-    this.#givenUp.over();
+    this.#givenUp.over(term);
     this.#generation++;
     this.#cache.clear();
     this.#moved.abort();
@@ -148,15 +147,13 @@ export class HolderLink {
   /** The host that serves us had taken us for dead: what was open is opened again, what was locked is locked again if it is still free. */
   async rejoin(backing: Backing): Promise<void> {
     if (backing.kind !== 'remote' || this.#backing !== backing) return;
-    await this.#givenUp.heard(backing);
-    if (this.#backing !== backing) return;
-    decodeResult(await backing.ask(encodeCall('rejoin', [])));
-    if (this.#backing === backing) this.move({ ...backing });
+    const term = await this.#givenUp.say(backing);
+    if (this.#backing === backing) this.move({ ...backing }, term);
   }
 
   /** As of {@link GivenUp}. */
-  ask(backing: Backing & { readonly kind: 'remote' }, call: Uint8Array, changes = false): Promise<Uint8Array> {
-    return this.#givenUp.ask(backing, call, changes);
+  ask(backing: Backing & { readonly kind: 'remote' }, method: SharedMethod, args: readonly unknown[], tag?: CallTag): Promise<Uint8Array> {
+    return this.#givenUp.ask(backing, method, args, tag);
   }
 
   /** Resolves when the host that took over knows of our locks. */
@@ -319,7 +316,7 @@ export class HolderLink {
       let answered = false;
       const asked = this.#cache.moment();
       try {
-        const answer = await this.ask(backing, encodeCall(method, toldOf(method, values), told?.tag), contentChangedBy(method, values) !== undefined);
+        const answer = await this.ask(backing, method, toldOf(method, values), told?.tag);
         answered = true;
         this.#patience.heard();
         const { value: sent, memory, granted, calls } = decodeAnswer(answer);

@@ -2,7 +2,7 @@ import { type Clock, codeOf, type Moment, momentOf } from '../../base/index.ts';
 import { errnoOf } from '../failure.ts';
 import { FileSystemError } from '../file-system.ts';
 import type { MadeFile } from '../journal/made-file.ts';
-import { type CallTag, decodeAnswer, Dismissed, encodeCall } from './calls.ts';
+import { type CallTag, decodeAnswer, Dismissed } from './calls.ts';
 import type { Backing } from './backing.ts';
 import type { HolderLink } from './holder-link.ts';
 import { pause, retryMs } from './repeating.ts';
@@ -106,7 +106,7 @@ export class MadeFiles {
   async #makeThere(backing: Backing & { readonly kind: 'remote' }, kept: Kept): Promise<boolean> {
     const { made } = kept;
     if (kept.tag === undefined) {
-      const { value: isMade, calls } = decodeAnswer(await this.#holder.ask(backing, encodeCall('made', [made.inode])));
+      const { value: isMade, calls } = decodeAnswer(await this.#holder.ask(backing, 'made', [made.inode]));
       this.#holder.learnCalls(backing, calls);
       if (isMade === true) return true;
       if (!this.#isCertain(kept)) return false;
@@ -114,7 +114,7 @@ export class MadeFiles {
     }
     const { tag } = kept;
     kept.tag = { ...tag, again: true };
-    decodeAnswer(await this.#holder.ask(backing, encodeCall('remake', [made], tag)));
+    decodeAnswer(await this.#holder.ask(backing, 'remake', [made], tag));
     this.#holder.answered(tag);
     return true;
   }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 
 import { type Clock, codeOf, InfinitError, programPatienceMs, type Records } from '../../base/index.ts';
 import { type FileLock, FileSystemError, type LockOwner } from '../file-system.ts';
-import { decodeAnswer, decodeResult, Dismissed, encodeCall } from './calls.ts';
+import { decodeAnswer, decodeResult, Dismissed } from './calls.ts';
 import { HeldLocks } from './held-locks.ts';
 import type { Backing } from './backing.ts';
 import type { GuestCache } from './guest-cache.ts';
@@ -124,7 +124,7 @@ export class ProgramLocks {
     if (!this.#greeted && this.#knowsAll && args.length > 0) args.push(this.#process);
     while (backing.kind === 'remote' && this.#holder.backing === backing) {
       try {
-        this.#holder.learnCalls(backing, decodeAnswer(await this.#holder.ask(backing, encodeCall('relocked', args))).calls);
+        this.#holder.learnCalls(backing, decodeAnswer(await this.#holder.ask(backing, 'relocked', args)).calls);
         this.#greeted = true;
         return;
       } catch (error) {
@@ -142,7 +142,7 @@ export class ProgramLocks {
     while (this.#holder.backing === backing && this.#held.holds(inode, lock)) {
       try {
         if (backing.kind === 'local') await backing.volume.setlk(inode, lock, false);
-        else decodeResult(await this.#holder.ask(backing, encodeCall('relock', [inode, lock])));
+        else decodeResult(await this.#holder.ask(backing, 'relock', [inode, lock]));
         return;
       } catch (error) {
         if (error instanceof FileSystemError) {

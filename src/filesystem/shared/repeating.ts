@@ -71,8 +71,21 @@ export const remembered: ReadonlySet<SharedMethod> = new Set([
   'put',
   'remake',
 ]);
-/** Releases must not overtake the locks that a new host is told of. */
-export const afterRelocking: ReadonlySet<SharedMethod> = new Set(['setlk', 'flush', 'release', 'borrowLocks', 'returnLocks']);
+/** Releases must not overtake the locks that a new host is told of, nor what changes files whose locks may turn out to be lost. */
+export const afterRelocking: ReadonlySet<SharedMethod> = new Set([
+  'setlk',
+  'flush',
+  'release',
+  'borrowLocks',
+  'returnLocks',
+  'setattr',
+  'write',
+  'writeMapped',
+  'append',
+  'fallocate',
+  'copyFileRange',
+  'put',
+]);
 
 /** Whether it may simply be made again after an unknown outcome. */
 export function isRepeatable(method: SharedMethod, args: readonly unknown[]): boolean {

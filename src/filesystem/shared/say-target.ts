@@ -1,7 +1,7 @@
 import { codeOf } from '../../base/index.ts';
 import type { Attributes } from '../file-system.ts';
 import type { Written } from '../inodes/written.ts';
-import { decodeAnswer, Dismissed, encodeCall, type SharedMethod } from './calls.ts';
+import { decodeAnswer, Dismissed, type SharedMethod } from './calls.ts';
 import type { Backing } from './backing.ts';
 import type { HolderLink } from './holder-link.ts';
 import { pause, retryMs } from './repeating.ts';
@@ -25,7 +25,7 @@ export function sayingTo(holder: HolderLink, backing: Backing): SayTarget {
   let dismissals = 0;
   const ask = async <T>(method: SharedMethod, args: readonly unknown[]): Promise<T> => {
     try {
-      return decodeAnswer(await holder.ask(backing, encodeCall(method, args))).value as T;
+      return decodeAnswer(await holder.ask(backing, method, args)).value as T;
     } catch (error) {
       // It is being greeted at this moment, or has given this host up.
       if (error instanceof Dismissed) await (dismissals++ === 0 ? pause(retryMs) : holder.rejoin(backing).catch(() => {}));

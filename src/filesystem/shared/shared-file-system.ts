@@ -119,6 +119,7 @@ export class SharedFileSystem implements FileSystem {
           // What was written to a file that is gone is lost: no program needs to know more.
           this.#lost.add([inode], this.#files.all(), error.errno === 'ESTALE' ? new FileSystemError('EIO', error.message) : error);
         },
+        requireLocks: (inode) => this.#locks.requireLocks(inode),
         onLeftLost: (inode, error) => {
           written?.onLost(inode, error);
           this.#kernel?.lost(inode, true);

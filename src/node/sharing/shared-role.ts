@@ -254,13 +254,14 @@ export class SharedRole implements Disposable {
       const onRemoved = (parent: number, name: string): void => this.fileSystem.kernel?.removed(parent, name);
       const grants = this.#grant(inherited);
       volume.guard(grants);
+      // Nothing is taken that a daemon before wrote under one of them.
+      if (dismissed.includes(this.#self)) this.fileSystem.loseLocks();
       await this.#takeLeft(volume);
       if (change !== this.#change) return;
       if (!this.#closing) {
         this.#server = new CallServer(volume, (shown) => volume.keep(shown), grace, onRemoved, grants);
         this.#server.knowLost(dismissed, (peer) => this.#tell({ type: 'greeted', peer }));
       }
-      if (dismissed.includes(this.#self)) this.fileSystem.loseLocks();
       this.#hasServed = true;
       this.fileSystem.setBacking({ kind: 'local', volume, grace: grace.over, names: grace.names?.over, lending: volume.lending, grants });
       void this.fileSystem.relocked().then(() => grace.heard(this.#self));

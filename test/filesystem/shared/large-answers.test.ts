@@ -8,15 +8,15 @@ import { largeAnswerTo } from '../../../src/filesystem/shared/large-answers.ts';
 const mebibyte = 1024 * 1024;
 const tag: CallTag = { asker: 'a', number: 2 ** 40, again: false, memory: '', gave: [1, 2 ** 40], calls: 1, answered: [] };
 
-test('what asks for much is known by its method and numbers, with a tag or without one', () => {
-  for (const own of [undefined, tag]) {
-    assert.deepEqual(largeAnswerTo(encodeCall('read', [2 ** 50, 7, 2 ** 44, mebibyte], own)), { sort: 'read', bytes: mebibyte });
-    assert.deepEqual(largeAnswerTo(encodeCall('readLent', [1, 'loan', 0, mebibyte], own)), { sort: 'readLent', bytes: mebibyte });
-    assert.deepEqual(largeAnswerTo(encodeCall('images', [[1, 2, 3], mebibyte], own)), { sort: 'images', bytes: 3 * mebibyte });
-    assert.equal(largeAnswerTo(encodeCall('read', [1, 2, 0, 4096], own)), undefined);
-    assert.equal(largeAnswerTo(encodeCall('write', [1, 2, 0, new Uint8Array(mebibyte), false], own)), undefined);
-    assert.equal(largeAnswerTo(encodeCall('getattr', [1], own)), undefined);
-    assert.equal(largeAnswerTo(encodeCall('read', [1, 2, 0, 2 * maxAskedBytes], own)), undefined, 'it is refused, which is a small answer');
+test('what asks for much is known by its method and numbers, with a tag and a term or without', () => {
+  for (const own of [[], [tag], [undefined, 'term'], [tag, 'term']] as const) {
+    assert.deepEqual(largeAnswerTo(encodeCall('read', [2 ** 50, 7, 2 ** 44, mebibyte], ...own)), { sort: 'read', bytes: mebibyte });
+    assert.deepEqual(largeAnswerTo(encodeCall('readLent', [1, 'loan', 0, mebibyte], ...own)), { sort: 'readLent', bytes: mebibyte });
+    assert.deepEqual(largeAnswerTo(encodeCall('images', [[1, 2, 3], mebibyte], ...own)), { sort: 'images', bytes: 3 * mebibyte });
+    assert.equal(largeAnswerTo(encodeCall('read', [1, 2, 0, 4096], ...own)), undefined);
+    assert.equal(largeAnswerTo(encodeCall('write', [1, 2, 0, new Uint8Array(mebibyte), false], ...own)), undefined);
+    assert.equal(largeAnswerTo(encodeCall('getattr', [1], ...own)), undefined);
+    assert.equal(largeAnswerTo(encodeCall('read', [1, 2, 0, 2 * maxAskedBytes], ...own)), undefined, 'it is refused, which is a small answer');
   }
 });
 

@@ -32,7 +32,9 @@ export type LockMutant =
   /** A host that serves the volume gives a guest its locks again though others had them since it was given up. */
   | 'forgiving'
   /** One that opens the volume does not know whose locks the one before gave to others. */
-  | 'ignorant';
+  | 'ignorant'
+  /** One of an earlier version: what a guest asked before it knew that it was given up is done, if it comes late enough. */
+  | 'termless';
 
 const hosts = 3;
 const programs = 2;
@@ -41,6 +43,8 @@ const steps = 60;
 const dismissMs = 4000;
 /** After so long it is not heard, in ms. */
 const silentMs = 1250;
+/** So long at the most what is written is on its way in a crowd, in ms. */
+const crowdedMs = 3000;
 /** For so long a host that opened the volume waits for those who have locks, in ms. */
 const graceMs = 2500;
 
@@ -52,6 +56,7 @@ export class LockFleet {
   readonly #time = new VirtualTime();
   readonly #chance: () => number;
   readonly #mutant: LockMutant | undefined;
+  readonly #crowded: boolean;
   readonly #store = new MemoryBlockStore();
   readonly #records = Array.from({ length: hosts }, () => new MemoryRecords());
   readonly #hosts: SharedFileSystem[] = [];
@@ -75,7 +80,9 @@ export class LockFleet {
   /** What guests asked for, and when: the same in all runs of a seed. */
   readonly asked: string[] = [];
 
-  constructor(seed: number, mutant?: LockMutant) {
+  /** @param crowded what is written takes long to come to the host that serves the volume, and all else does not. */
+  constructor(seed: number, mutant?: LockMutant, crowded = false) {
+    this.#crowded = crowded;
     this.#chance = seeded(seed);
     this.#ways = new Ways(this.#time, this.#chance);
     this.#mutant = mutant;
@@ -189,10 +196,12 @@ export class LockFleet {
       let dead = false;
       void killed.promise.then(() => (dead = true));
       const ask = async (call: Uint8Array): Promise<Uint8Array> => {
-        const { method } = decodeCall(call);
+        const { method, args } = decodeCall(call);
         const connection = this.#connections[peer];
         await this.#ways.pass(peer);
+        if (this.#crowded && method === 'write') await this.#time.sleep(Math.floor(this.#chance() * crowdedMs));
         if (connection !== this.#connections[peer]) throw new InfinitError('unavailable', 'cut off');
+        if (this.#mutant === 'termless' && method === 'rejoin' && args.length > 0) throw new InfinitError('bad-argument', 'too many arguments');
         if (opening !== this.#opening) throw new InfinitError('unavailable', 'the volume was opened anew');
         // What a killed daemon had on its way may come late.
         if (dead && method !== 'borrowLocks' && method !== 'returnLocks') throw new InfinitError('unavailable', 'killed');
@@ -305,7 +314,8 @@ export class LockFleet {
         other.overtaken = true;
       }
       this.#has.add(has);
-      if (this.#chance() < 0.7) await this.#time.sleep(Math.floor(this.#chance() * (this.#chance() < 0.1 ? 2 * dismissMs : 150)));
+      if (this.#chance() < 0.7)
+        await this.#time.sleep(Math.floor(this.#chance() * (this.#chance() < (this.#crowded ? 0.5 : 0.1) ? 2 * dismissMs : 150)));
       if (opened !== undefined) await this.#write(has, opened.answer);
       this.#has.delete(has);
     }

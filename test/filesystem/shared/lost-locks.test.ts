@@ -204,23 +204,65 @@ test('nor does it where its host was let in again and has not heard so, also whi
   }
 });
 
-test('nor does what was on its way when its host heard that it was given up', async () => {
+test('nor does what was on its way when its host heard that it was given up, however long, unless the serving host is of an earlier version', async () => {
+  for (const withoutTerms of [false, true]) {
+    const serving = new Serving(await open(new MemoryBlockStore()));
+    serving.withoutTerms = withoutTerms;
+    const inode = await put(serving.volume, root, 'f', 'old', true);
+    const guest = serving.guest('a');
+    const handle = await guest.open(inode, 2);
+    await guest.setlk(inode, flock('1', 'write'), false);
+    await serving.server.dismiss('a');
+    for (const type of ['write', 'unlock'] as const) await serving.own.setlk(inode, flock('9', type), false);
+    const arrive = serving.holdBack('write');
+    const written = errnoOf(() => guest.write(inode, handle, 0, bytes('OLD'), false));
+    await aMoment(1);
+    const looked = guest.getattr(inode);
+    // The earlier one waits for what is on its way, for a time.
+    if (withoutTerms) await aMoment();
+    else await looked;
+    arrive();
+    assert.equal(await written, 'EIO');
+    await looked;
+    assert.equal(Buffer.concat(await guest.read(inode, handle, 0, 9)).toString(), 'old');
+  }
+});
+
+test('nor what the serving host had begun, and not done, when it gave the host up', async () => {
   const serving = new Serving(await open(new MemoryBlockStore()));
   const inode = await put(serving.volume, root, 'f', 'old', true);
-  const guest = serving.guest('a');
+  const [guest, other] = [serving.guest('a'), serving.guest('b')];
   const handle = await guest.open(inode, 2);
   await guest.setlk(inode, flock('1', 'write'), false);
-  await serving.server.dismiss('a');
-  for (const type of ['write', 'unlock'] as const) await serving.own.setlk(inode, flock('9', type), false);
-  const arrive = serving.holdBack('write');
+  await serving.keeps(other);
+  await other.getattr(inode);
+  // What that has in memory is waited for.
+  serving.unheard.add('b');
   const written = errnoOf(() => guest.write(inode, handle, 0, bytes('OLD'), false));
   await aMoment(1);
-  const looked = guest.getattr(inode);
-  await aMoment();
-  arrive();
+  await serving.server.dismiss('a');
+  for (const type of ['write', 'unlock'] as const) await serving.own.setlk(inode, flock('9', type), false);
+  for (let pass = 0; pass < 20; pass++) await serving.time.pass(1000);
   assert.equal(await written, 'EIO');
-  await looked;
-  assert.equal(Buffer.concat(await guest.read(inode, handle, 0, 9)).toString(), 'old');
+  assert.equal(Buffer.concat(await serving.own.read(inode, await serving.own.open(inode, 0), 0, 9)).toString(), 'old');
+});
+
+test('nor what it wrote in its host’s memory before, and that host had not said', async () => {
+  const store = new MemoryBlockStore();
+  const serving = new Serving(await open(store));
+  const inode = await put(serving.volume, root, 'f', 'old', true);
+  const guest = await serving.keepingGuest(store);
+  const handle = await guest.open(inode, 2);
+  await guest.setlk(inode, flock('1', 'write'), false);
+  await guest.write(inode, handle, 0, bytes('OLD'), false);
+  assert.ok(serving.calls.includes('borrow') && !serving.calls.includes('write'));
+  await serving.server.dismiss('guest');
+  const theirs = await serving.own.open(inode, 0);
+  await serving.own.setlk(inode, flock('9', 'write'), false);
+  assert.equal(Buffer.concat(await serving.own.read(inode, theirs, 0, 9)).toString(), 'old');
+  await guest.getattr(root);
+  assert.equal(await errnoOf(() => guest.fsync(inode, handle, false)), 'EIO');
+  assert.equal(Buffer.concat(await serving.own.read(inode, theirs, 0, 9)).toString(), 'old');
 });
 
 test('nor does it where the file was lent meanwhile to the host that has just heard of the loss', async () => {

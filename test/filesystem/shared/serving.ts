@@ -47,6 +47,8 @@ export class Serving {
   readonly unheard = new Set<string>();
   /** Methods that it does not know, as one of an earlier version. */
   readonly unknown = new Set<string>();
+  /** Of an earlier version: it lets a guest in again without a term. */
+  withoutTerms = false;
   #lost: string | undefined;
   #heldBack: { readonly method: string; readonly until: Promise<void> } | undefined;
 
@@ -103,8 +105,9 @@ export class Serving {
     guest.setBacking({
       kind: 'remote',
       ask: async (call) => {
-        const { method } = decodeCall(call);
-        if (this.unknown.has(method)) return encodeFailure(new InfinitError('bad-argument', `unknown method ${method}`));
+        const { method, args } = decodeCall(call);
+        if (this.unknown.has(method) || (this.withoutTerms && method === 'rejoin' && args.length > 0))
+          return encodeFailure(new InfinitError('bad-argument', `unknown method ${method}`));
         if (method === this.#heldBack?.method) await this.#heldBack.until;
         const answer = await this.server.serve(name, call);
         this.calls.push(method);
