@@ -40,7 +40,7 @@ export interface Greeting {
   /** Until it has heard that that was all, and has said what it remembers. */
   saying(): Promise<void> | undefined;
   openAgain(backing: Backing): Promise<void>;
-  /** Before each attempt to do something. @throws FileSystemError where it would change what a program has lost the lock of. */
+  /** Before each attempt to do something. @throws FileSystemError where it would change something, and a program has lost a lock. */
   requireLocks(method: SharedMethod, args: readonly unknown[]): void;
   /** Before these are removed, perhaps: what is open of them and was not said yet. */
   openUnsaid(inodes: readonly number[]): Promise<void>;

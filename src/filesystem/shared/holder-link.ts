@@ -167,6 +167,7 @@ export class HolderLink {
   }
 
   do<M extends SharedMethod>(method: M, ...args: readonly unknown[]): MaybePromise<ResultOf<M>> {
+    this.#greeting.requireLocks(method, args);
     const local = this.#names.asksAgain(method) ? undefined : this.#readyFor(method);
     const again = (): Promise<ResultOf<M>> => this.call<ResultOf<M>>(method, args);
     return local === undefined ? again() : this.settled(method, this.perform<ResultOf<M>>(local, method, args), again, args);
@@ -174,6 +175,7 @@ export class HolderLink {
 
   /** As {@link do}, and says in which generation that was which counts: a handle is good in that one alone, and one that was taken for an older one's would stay open for ever. */
   async doOnce<M extends SharedMethod>(method: M, ...args: readonly unknown[]): Promise<Done<ResultOf<M>>> {
+    this.#greeting.requireLocks(method, args);
     let generation = this.#generation;
     let isRemote = false;
     const local = this.#names.asksAgain(method) ? undefined : this.#readyFor(method);

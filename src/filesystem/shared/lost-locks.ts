@@ -5,8 +5,8 @@ import { LockSet } from '../locks/lock-set.ts';
 const maxFiles = 65_536;
 
 /**
- * Locks that programs of this host had, lost to others, and have not given back: they do not know yet. What such a program writes to the file rests on what it read under the lock, and would go
- * over what others have written since.
+ * Locks that programs of this host had, lost to others, and have not given back: they do not know yet. What such a program changes rests on what it read under the lock, and would go over what others
+ * have changed since; and databases lock one file for all that they have. Which program asks for a change is not known, so none of this host changes anything.
  */
 export class LostLocks {
   readonly #byInode = new Map<number, LockSet>();
@@ -21,16 +21,29 @@ export class LostLocks {
     }
   }
 
-  /** Its owner gives it back, or takes it anew. */
+  get isEmpty(): boolean {
+    return this.#byInode.size === 0;
+  }
+
+  /** Whether its owner has lost a lock of the file. */
+  has(inode: number, { kind, owner }: FileLock): boolean {
+    return this.#byInode.get(inode)?.has(kind, owner) === true;
+  }
+
+  /** Its owner gives it back. */
   forget(inode: number, lock: FileLock): void {
     const lost = this.#byInode.get(inode);
     lost?.put({ ...lock, type: 'unlock' });
     if (lost?.size === 0) this.#byInode.delete(inode);
   }
 
-  /** @param held what of the inode this host's programs have. False also where one that lost nothing has a lock: what is written may be under that. */
-  fences(inode: number, held: () => readonly FileLock[]): boolean {
-    const lost = this.#byInode.get(inode);
-    return lost !== undefined && held().every(({ kind, owner }) => lost.has(kind, owner));
+  /** @param held what of the file that is to be changed this host's programs have locked. False also where one that lost nothing has a lock: what is changed may be under that. */
+  fences(held: () => readonly FileLock[]): boolean {
+    return !this.isEmpty && held().every(({ kind, owner }) => this.#byInode.values().some((lost) => lost.has(kind, owner)));
+  }
+
+  /** As {@link fences}, of what was written to the file before that. */
+  spoils(inode: number, held: () => readonly FileLock[]): boolean {
+    return this.#byInode.has(inode) && this.fences(held);
   }
 }

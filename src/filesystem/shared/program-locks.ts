@@ -159,6 +159,8 @@ export class ProgramLocks {
   async set(inode: number, lock: FileLock, wait: boolean, signal?: AbortSignal): Promise<void> {
     const global = { ...lock, owner: this.global(lock.owner) };
     if (lock.type === 'unlock') return this.#giveBack(inode, global, () => this.#unlock(inode, global));
+    // Who has lost one and asks for more believes that it has that yet.
+    if (this.#lost.has(inode, global)) throw lostLock();
     this.#undelivered.requireRoom();
     await inTime(this.#releases.get(keyOf(global)));
     return this.#own.during(inode, () => this.#set(inode, global, wait, signal));
@@ -191,7 +193,6 @@ export class ProgramLocks {
       }
     }
     this.#held.note(inode, global);
-    this.#lost.forget(inode, global);
   }
 
   /** What is held went to others, and was given back since: who serves the volume by now does not know. */
@@ -205,10 +206,19 @@ export class ProgramLocks {
     this.#onLost(inode);
   }
 
-  /** @throws FileSystemError EIO where programs of this host have lost a lock of the file and do not know it: as with NFS, nothing that they write counts until they have given it back. */
-  requireLocks(inode: number): void {
-    if (this.#lost.fences(inode, () => this.#held.of(inode)))
-      throw new FileSystemError('EIO', 'a lock of the file was lost: another host’s program had it meanwhile');
+  /** Some have lost a lock and do not know it. */
+  get haveLost(): boolean {
+    return !this.#lost.isEmpty;
+  }
+
+  /** @param inode whose content or attributes are to be changed; undefined: names are. @throws FileSystemError EIO where programs of this host have lost a lock and do not know it: nothing that they do counts until they have given it back. */
+  requireLocks(inode: number | undefined): void {
+    if (this.#lost.fences(() => (inode === undefined ? [] : this.#held.of(inode)))) throw lostLock();
+  }
+
+  /** As {@link requireLocks}, of what was written to the file before that and is said now. */
+  requireOwn(inode: number): void {
+    if (this.#lost.spoils(inode, () => this.#held.of(inode))) throw lostLock();
   }
 
   /** A lock of another owner that is in the way, if any. */
@@ -343,6 +353,13 @@ export class ProgramLocks {
     }
     await this.#unlock(inode, unlock);
   }
+}
+
+function lostLock(): FileSystemError {
+  return new FileSystemError(
+    'EIO',
+    'a lock was lost: another host’s program had it meanwhile, and the program that had it here has not given it back',
+  );
 }
 
 function keyOf({ kind, owner }: FileLock): string {

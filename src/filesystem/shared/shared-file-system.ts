@@ -23,7 +23,7 @@ import { GuestMappings } from './guest-mappings.ts';
 import { GuestView } from './guest-view.ts';
 import type { Backing, Done, Greeting, ResultOf } from './backing.ts';
 import { includes } from './done-calls.ts';
-import { contentChangedBy } from './effects.ts';
+import { effectsOf } from './effects.ts';
 import { HolderLink } from './holder-link.ts';
 import { MadeFiles } from './made-files.ts';
 import { type SayTarget, sayingTo } from './say-target.ts';
@@ -102,8 +102,10 @@ export class SharedFileSystem implements FileSystem {
       },
       openUnsaid: (inodes) => this.#files.openUnsaid(inodes),
       requireLocks: (method, args) => {
-        const inode = contentChangedBy(method, args);
-        if (inode !== undefined) this.#locks.requireLocks(inode);
+        const effects = this.#locks.haveLost ? effectsOf(method, args) : undefined;
+        if (effects === undefined || method === 'borrow') return;
+        if (method === 'put') this.#locks.requireOwn(effects.inodes[0]!);
+        else this.#locks.requireLocks(effects.names.length > 0 ? undefined : effects.inodes[0]);
       },
     };
     this.#holder = new HolderLink(leaseHeld, greeting, this.#cache, clock, unsaid?.memory);
@@ -119,7 +121,7 @@ export class SharedFileSystem implements FileSystem {
           // What was written to a file that is gone is lost: no program needs to know more.
           this.#lost.add([inode], this.#files.all(), error.errno === 'ESTALE' ? new FileSystemError('EIO', error.message) : error);
         },
-        requireLocks: (inode) => this.#locks.requireLocks(inode),
+        requireLocks: (inode) => this.#locks.requireOwn(inode),
         onLeftLost: (inode, error) => {
           written?.onLost(inode, error);
           this.#kernel?.lost(inode, true);
@@ -265,7 +267,7 @@ export class SharedFileSystem implements FileSystem {
     return this.#view.getattr(inode);
   }
   setattr(inode: number, changes: AttributeChanges): MaybePromise<Attributes> {
-    if (changes.size !== undefined) this.#locks.requireLocks(inode);
+    this.#locks.requireLocks(inode);
     return this.#borrowing.change(inode, changes) ?? this.#borrowing.shared(inode, () => this.#holder.do('setattr', inode, changes));
   }
   isGuarded(inode: number): boolean {

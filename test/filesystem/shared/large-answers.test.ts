@@ -9,14 +9,19 @@ const mebibyte = 1024 * 1024;
 const tag: CallTag = { asker: 'a', number: 2 ** 40, again: false, memory: '', gave: [1, 2 ** 40], calls: 1, answered: [] };
 
 test('what asks for much is known by its method and numbers, with a tag and a term or without', () => {
-  for (const own of [[], [tag], [undefined, 'term'], [tag, 'term']] as const) {
-    assert.deepEqual(largeAnswerTo(encodeCall('read', [2 ** 50, 7, 2 ** 44, mebibyte], ...own)), { sort: 'read', bytes: mebibyte });
-    assert.deepEqual(largeAnswerTo(encodeCall('readLent', [1, 'loan', 0, mebibyte], ...own)), { sort: 'readLent', bytes: mebibyte });
-    assert.deepEqual(largeAnswerTo(encodeCall('images', [[1, 2, 3], mebibyte], ...own)), { sort: 'images', bytes: 3 * mebibyte });
-    assert.equal(largeAnswerTo(encodeCall('read', [1, 2, 0, 4096], ...own)), undefined);
-    assert.equal(largeAnswerTo(encodeCall('write', [1, 2, 0, new Uint8Array(mebibyte), false], ...own)), undefined);
-    assert.equal(largeAnswerTo(encodeCall('getattr', [1], ...own)), undefined);
-    assert.equal(largeAnswerTo(encodeCall('read', [1, 2, 0, 2 * maxAskedBytes], ...own)), undefined, 'it is refused, which is a small answer');
+  for (const [own, term] of [
+    [undefined, undefined],
+    [tag, undefined],
+    [undefined, 'term'],
+    [tag, 'term'],
+  ] as const) {
+    assert.deepEqual(largeAnswerTo(encodeCall('read', [2 ** 50, 7, 2 ** 44, mebibyte], own, term)), { sort: 'read', bytes: mebibyte });
+    assert.deepEqual(largeAnswerTo(encodeCall('readLent', [1, 'loan', 0, mebibyte], own, term)), { sort: 'readLent', bytes: mebibyte });
+    assert.deepEqual(largeAnswerTo(encodeCall('images', [[1, 2, 3], mebibyte], own, term)), { sort: 'images', bytes: 3 * mebibyte });
+    assert.equal(largeAnswerTo(encodeCall('read', [1, 2, 0, 4096], own, term)), undefined);
+    assert.equal(largeAnswerTo(encodeCall('write', [1, 2, 0, new Uint8Array(mebibyte), false], own, term)), undefined);
+    assert.equal(largeAnswerTo(encodeCall('getattr', [1], own, term)), undefined);
+    assert.equal(largeAnswerTo(encodeCall('read', [1, 2, 0, 2 * maxAskedBytes], own, term)), undefined, 'it is refused, which is a small answer');
   }
 });
 

@@ -194,7 +194,7 @@ test('what a guest had granted is free once it is given up', async () => {
   await serving.server.dismiss('a');
   await attempt;
   await guest.getattr(inode);
-  assert.equal(await errnoOf(() => guest.setlk(inode, flock('1', 'write'), false)), 'EAGAIN');
+  assert.equal(await errnoOf(() => guest.setlk(inode, flock('1', 'write'), false)), 'EIO');
 });
 
 test('a guest that never hears that it was lent the locks grants none, and is in nobody’s way', async () => {

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { LockGrace, SharedFileSystem } from '../../../src/filesystem/index.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { MemoryRecords } from '../../suites/memory-records.ts';
-import { bytes, errnoOf, open, put, root } from '../harness.ts';
+import { bytes, errnoOf, open, put, root, user } from '../harness.ts';
 import { flock, posix, Serving } from './serving.ts';
 
 const aMoment = (ms = 20): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -175,6 +175,42 @@ test('what a program writes that has lost its lock goes over nothing, until it h
     await errnoOf(() => (kind === 'posix' ? guest.flush(inode, other, '1') : guest.release(inode, other, '1')));
     assert.equal(await errnoOf(() => guest.write(inode, handle, 0, bytes('N'), false)), 'none');
   }
+});
+
+test('nor anything that its host’s programs do to other files and names: databases lock one file for all that they have', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(serving.volume, root, 'db', 'old', true);
+  const log = await put(serving.volume, root, 'db-wal', 'old', true);
+  const guest = serving.guest('a');
+  const [handle, logHandle] = [await guest.open(inode, 2), await guest.open(log, 2)];
+  const shared = posix('1', 'read', 0, 9);
+  await guest.setlk(inode, shared, false);
+  await serving.server.dismiss('a');
+  for (const type of ['write', 'unlock'] as const) await serving.own.setlk(inode, posix('9', type, 0, 9), false);
+  await guest.getattr(inode);
+  const changes = [
+    () => guest.write(log, logHandle, 0, bytes('OLD'), false),
+    () => guest.writeMapped(log, logHandle, 0, bytes('OLD')),
+    () => guest.setattr(log, { size: 0 }),
+    () => guest.unlink(root, 'db-wal'),
+    () => guest.rename(root, 'db-wal', root, 'other', 0),
+    () => guest.create(root, 'db-journal', 0o644, 0, 2, user),
+    // Who has a lock and asks for more of it, or for another, would write after that by what it read before.
+    () => guest.setlk(inode, posix('1', 'write', 0, 9), false),
+    () => guest.setlk(inode, posix('1', 'write', 20, 20), false),
+  ];
+  for (const change of changes) assert.equal(await errnoOf(change), 'EIO');
+  assert.equal(Buffer.concat(await guest.read(log, logHandle, 0, 9)).toString(), 'old');
+  // Another program, by its own lock.
+  await guest.setlk(log, posix('2', 'write', 0, 9), false);
+  assert.equal(await errnoOf(() => guest.write(log, logHandle, 0, bytes('new'), false)), 'none');
+  await guest.setlk(log, posix('2', 'unlock', 0, 9), false);
+  assert.equal(await errnoOf(() => guest.write(log, logHandle, 0, bytes('OLD'), false)), 'EIO');
+  await errnoOf(() => guest.flush(inode, handle, '1'));
+  await guest.setlk(inode, posix('1', 'write', 0, 9), false);
+  await guest.write(log, logHandle, 0, bytes('New'), false);
+  await guest.unlink(root, 'db-wal');
+  assert.equal(Buffer.concat(await serving.own.read(inode, await serving.own.open(inode, 0), 0, 9)).toString(), 'old');
 });
 
 test('nor does it where its host was let in again and has not heard so, also while it takes its locks again', async () => {
