@@ -24,7 +24,9 @@ export async function agreeToForgive(store: MembershipStore, clusterId: string, 
     const result = await store.commit([{ update: [{ address, expect: block.version, payload: encodeRosterState(next) }] }], { deadlineMs });
     if (result.done) return next;
     const [outcome] = result.outcomes;
-    if (outcome?.status === 'failed' || outcome?.status === 'unknown') throw new InfinitError(outcome.code, outcome.message);
+    if (outcome?.status === 'failed') throw new InfinitError(outcome.code, outcome.message);
+    // Its code says what came between, not that nothing was changed.
+    if (outcome?.status === 'unknown') throw new InfinitError('unknown-outcome', outcome.message);
   }
   throw new InfinitError('conflict', 'the roster changes all the time: say it again');
 }
