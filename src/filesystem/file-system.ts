@@ -1,3 +1,9 @@
+/** The kernel's answer to a request that succeeds. Whoever makes durable what was asked for may send it there and then: to whoever asked, the way back through the volume's thread is time lost. */
+export interface EarlyAnswer {
+  readonly bytes: Uint8Array;
+  sent: boolean;
+}
+
 /**
  * One mounted volume as the FUSE session sees it: POSIX operations by inode number. The kernel checks permissions
  * (`default_permissions`); everything else is decided here.
@@ -73,7 +79,8 @@ export interface FileSystem {
   flush(inode: number, handle: number, lockOwner: LockOwner): MaybePromise<void>;
   /** The last descriptor is gone. `flockOwner` where flock locks are to be released. */
   release(inode: number, handle: number, flockOwner?: LockOwner): MaybePromise<void>;
-  fsync(inode: number, handle: number, dataOnly: boolean): MaybePromise<void>;
+  /** @param answer may be sent before the call returns, once it is certain that it will succeed. */
+  fsync(inode: number, handle: number, dataOnly: boolean, answer?: EarlyAnswer): MaybePromise<void>;
   fallocate(inode: number, handle: number, mode: number, offset: number, length: number): MaybePromise<void>;
   /** SEEK_DATA (3) and SEEK_HOLE (4). */
   lseek(inode: number, handle: number, offset: number, whence: number): MaybePromise<number>;

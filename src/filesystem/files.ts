@@ -1,6 +1,6 @@
 import type { VolumeCore } from './core.ts';
 import { asFileSystemError, errnoOf, isPassing } from './failure.ts';
-import { FileSystemError, type MaybePromise } from './file-system.ts';
+import { type EarlyAnswer, FileSystemError, type MaybePromise } from './file-system.ts';
 import type { Handle, Handles, Reader } from './handles.ts';
 import type { Inode } from './inodes/inode.ts';
 import { askedBy, attempt, currentAsker, Miss } from './miss.ts';
@@ -197,15 +197,17 @@ export class Files {
   }
 
   /** Everything of this inode that was done before the call is durable. @throws FileSystemError; also once for a failure in the background. */
-  async sync(number: number, handle: number): Promise<void> {
+  async sync(number: number, handle: number, answer?: EarlyAnswer): Promise<void> {
     const inode = this.#core.table.peek(number) ?? (await this.#core.table.load(number));
     if (inode === undefined) throw new FileSystemError('ESTALE');
     try {
-      await this.#syncInode(inode);
+      await this.#syncInode(inode, this.#hasNews(inode, handle) ? undefined : answer);
     } catch (error) {
       this.tell(inode, this.#handles.get(handle, number));
       throw asFileSystemError(error);
     }
+    // The caller has his answer: what was lost meanwhile is for the next one to say.
+    if (answer?.sent === true) return;
     if (number < this.#core.lostBelow && !this.#toldOfLoss.has(number)) {
       this.#toldOfLoss.add(number);
       this.#core.failed(inode, 'EIO');
@@ -223,13 +225,23 @@ export class Files {
     }
   }
 
-  async #syncInode(inode: Inode): Promise<void> {
+  /**
+   * That all is durable may not be all that the caller is to hear. Nor is it enough where a daemon that died now would have the next one say that the file was lost, as
+   * without a log of what was done it does until this thread has noted that it is not.
+   */
+  #hasNews(inode: Inode, handle: number): boolean {
+    const { number } = inode;
+    if (this.#core.redo?.whole !== true || (number < this.#core.lostBelow && !this.#toldOfLoss.has(number))) return true;
+    return !isTold(inode, this.#handles.get(handle, number));
+  }
+
+  async #syncInode(inode: Inode, answer?: EarlyAnswer): Promise<void> {
     if (inode.gone) return;
     const { log, names, records, contents } = this.#core;
     const { revision } = inode;
     // A new name, a rename: with the operations before it, and the inode in the same commit.
     if (inode.lastOperation > log.durable) return names.flush(inode.lastOperation, inode);
-    if (inode.isRegular && (await contents.sync(inode))) return;
+    if (inode.isRegular && (await contents.sync(inode, false, answer))) return;
     if (inode.busy !== undefined || inode.content?.changed === true || inode.writtenRevision < revision) await records.commit([inode]);
   }
 
@@ -240,7 +252,7 @@ export class Files {
   }
 
   #report(inode: Inode, handle: Handle | undefined): void {
-    const told = handle === undefined ? inode.failureSeen : handle.failures >= inode.failures;
+    const told = isTold(inode, handle);
     this.tell(inode, handle);
     if (!told) throw new FileSystemError(inode.failure, 'written content was lost or could not be kept');
   }
@@ -304,4 +316,9 @@ export class Files {
       reader.aheadEnd = until;
     }
   }
+}
+
+/** The user of the handle knows of every failure. */
+function isTold(inode: Inode, handle: Handle | undefined): boolean {
+  return handle === undefined ? inode.failureSeen : handle.failures >= inode.failures;
 }

@@ -9,6 +9,7 @@ import {
   type Caller,
   type Created,
   type DirectoryEntry,
+  type EarlyAnswer,
   type ExchangeRequest,
   type FileLock,
   type FileSystem,
@@ -203,8 +204,8 @@ export class Volume implements FileSystem {
     this.#files.close(number, handle);
   }
 
-  fsync(number: number, handle: number, _dataOnly: boolean): MaybePromise<void> {
-    return this.#files.sync(number, handle);
+  fsync(number: number, handle: number, _dataOnly: boolean, answer?: EarlyAnswer): MaybePromise<void> {
+    return this.#files.sync(number, handle, answer);
   }
 
   fallocate(number: number, _handle: number, mode: number, offset: number, length: number): MaybePromise<void> {

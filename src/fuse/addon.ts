@@ -104,6 +104,11 @@ export function kernelFileClock(): (() => FileTime) | undefined {
   };
 }
 
+/** Sends the kernel an answer to a request of that device, from any thread. False: it does not wait for it, or cannot be told now. */
+export function sendAnswer(fd: number, answer: Uint8Array): boolean {
+  return loadAddon().send(fd, answer, answer.length) >= 0;
+}
+
 /** Gives the kernel what malloc keeps of this process's freed memory: for a moment without work, since it takes some ms. */
 export function releaseFreedMemory(): void {
   loadAddon().trim();

@@ -2,6 +2,7 @@ import { codeOf, type Logger, type Records } from '../base/index.ts';
 import {
   type Attributes,
   type DirectoryEntry,
+  type EarlyAnswer,
   errnos,
   FileSystemError,
   type FileSystem,
@@ -39,7 +40,9 @@ import {
 } from './wire/index.ts';
 import { WrittenFiles } from './written-files.ts';
 
-/** Writes a reply's body; below zero: -errno instead. */
+/** In place of the length of a reply's body: the request has been answered elsewhere. */
+export const answeredElsewhere: number = Infinity;
+/** Writes a reply's body; below zero: -errno instead; or {@link answeredElsewhere}. */
 export type Encode<T> = (exchange: Exchange, value: T) => number;
 /** Takes back what a result gave to the kernel, where the kernel did not get it. */
 export type Undo<T> = (exchange: Exchange, value: T) => void;
@@ -209,6 +212,11 @@ export class Exchange {
     }
   }
 
+  /** The answer that a request has when it succeeds, for whoever may send it sooner. Undefined where others change the files as well: what is told then depends on the moment. */
+  earlyAnswer(header: RequestHeader): EarlyAnswer | undefined {
+    return this.trust === undefined ? { bytes: Reply.success(header), sent: false } : undefined;
+  }
+
   /** Answers with success and nothing else. */
   done(header: RequestHeader): void {
     this.#send(header, 0, 0);
@@ -237,6 +245,7 @@ export class Exchange {
       undo?.(this, value);
       return this.fail(header, error);
     }
+    if (length === answeredElsewhere) return;
     const sent = length < 0 ? this.#send(header, 0, -length) : this.#send(header, length, 0);
     if (!sent) undo?.(this, value);
     if (trust?.leftInTime(began, this.reply.validity) === false) this.#takeBack(header, value);

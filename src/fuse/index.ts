@@ -2,7 +2,7 @@
  * Serves a `FileSystem` to the kernel over /dev/fuse: the protocol, the mount, and a holder process that keeps mounts alive
  * while the daemon is replaced. Every request is answered within a deadline, nothing is left mounted without somebody to serve it.
  */
-export { askForHugePages, fastCrcs, giveRoom, kernelFileClock, mapFile, memoryFile, releaseFreedMemory, takeRoom } from './addon.ts';
+export { askForHugePages, fastCrcs, giveRoom, kernelFileClock, mapFile, memoryFile, releaseFreedMemory, sendAnswer, takeRoom } from './addon.ts';
 export { type ContainerMounts, mountsInContainers } from './container-mounts.ts';
 export type { DeviceEnd } from './device.ts';
 export { laterExitCode, refusalExitCode } from './holder.ts';

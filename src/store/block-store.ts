@@ -32,6 +32,8 @@ export interface CallOptions {
   readonly proceed?: () => boolean | Promise<boolean>;
   /** Of `commit`: told of each block to put whose bytes nobody reads any more, where the result could not say `released` yet. Not told where that is never known: a copy that failed may be on its way still. */
   readonly onReleased?: (block: SealedBlock) => void;
+  /** Of `commit`: answers to whoever waits for it. Where the way to them is known, all are sent the moment all of it is durable, and the result says `told`. */
+  readonly tell?: readonly Uint8Array[];
   /** Of `fetch`: no lease is asked for. A block that is written all the time would make its writer wait for whoever reads it, and for the rest of a lease's term where that host is lost. */
   readonly unleased?: boolean;
   /** Of `get`: shared memory in which the answer may be given, where it fits. Not to be touched before the call has succeeded, nor after it has failed. */
@@ -93,9 +95,9 @@ export type UpdateOutcome =
 
 export type { Sent } from '../consensus/index.ts';
 
-/** `done`: every stage committed; `released`: nobody reads the bytes that were given any more, so they may be overwritten. Otherwise `stage` is the first that did not, `outcomes` are those of its updates, in order, and no later stage was begun. */
+/** `done`: every stage committed; `released`: nobody reads the bytes that were given any more, so they may be overwritten; `told`: who waited for it has his answer. Otherwise `stage` is the first that did not, `outcomes` are those of its updates, in order, and no later stage was begun. */
 export type CommitResult =
-  | { readonly done: true; readonly versions: readonly (readonly number[])[]; readonly released?: boolean }
+  | { readonly done: true; readonly versions: readonly (readonly number[])[]; readonly released?: boolean; readonly told?: boolean }
   | { readonly done: false; readonly stage: number; readonly outcomes: readonly UpdateOutcome[] };
 
 /** The largest payload of a mutable block. */

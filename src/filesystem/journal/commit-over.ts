@@ -1,5 +1,5 @@
 import { codeOf, commitLeavesUnchanged } from '../../base/index.ts';
-import type { CommitResult, Stage } from '../../store/index.ts';
+import type { CallOptions, CommitResult, Stage } from '../../store/index.ts';
 import type { VolumeContext } from '../context.ts';
 import type { BlockVersion } from './named-block.ts';
 
@@ -19,12 +19,13 @@ export async function commitOver(
   blocks: readonly BlockVersion[],
   stages: () => readonly Stage[],
   onDoubt?: () => void,
+  options?: Pick<CallOptions, 'tell'>,
 ): Promise<CommitResult> {
   for (let attempt = 1; ; attempt++) {
     await Promise.all(blocks.map((block) => block.learn()));
     const now = stages();
     if (now.length === 0) return { done: true, versions: [] };
-    const result = await context.store.commit(now).catch((error: unknown) => {
+    const result = await context.store.commit(now, options).catch((error: unknown) => {
       if (!commitLeavesUnchanged(codeOf(error))) onDoubt?.();
       throw error;
     });

@@ -13,6 +13,7 @@ import {
 import { ContentRing } from './content-ring.ts';
 import { newestBlock } from './content-search.ts';
 import type { VolumeContext } from '../context.ts';
+import type { EarlyAnswer } from '../file-system.ts';
 import { isReadLater, unlessLost, versionsOf } from '../failure.ts';
 import { lostInUse, type LostBlock } from './lost-blocks.ts';
 import { inParallel } from '../parallel.ts';
@@ -36,6 +37,7 @@ export interface JournalMark {
 interface Request {
   readonly inode: Inode;
   readonly small: boolean;
+  readonly answer: EarlyAnswer | undefined;
   readonly resolve: (taken: boolean) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -98,10 +100,11 @@ export class ContentJournal {
    * Makes what was done to a regular file durable. False: that is not for the journal (too much, a hole, an extended attribute,
    * no room, the next block is out of reach), the inode is to be committed. @throws InfinitError; then it is committed the next time.
    * @param small one whose content lies in its record as well: the record cannot be written.
+   * @param answer is sent with the block, where that can be; then this resolves to true.
    */
-  sync(inode: Inode, small = false): Promise<boolean> {
+  sync(inode: Inode, small = false, answer?: EarlyAnswer): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      this.#requests.push({ inode, small, resolve, reject });
+      this.#requests.push({ inode, small, answer, resolve, reject });
       if (!this.#running) void this.#run();
     });
   }
@@ -167,8 +170,11 @@ export class ContentJournal {
     try {
       const body = encodeContentBlock({ stamp, position, tail, entries });
       const payload = this.#context.sealer.sealPayload(block.address, this.#context.owner(0), body);
-      const result = await commitOver(this.#context, [block], () => [{ update: [block.update(payload)] }]);
+      const early = taken.flatMap(([, requests]) => requests.flatMap(({ answer }) => answer ?? []));
+      const options = early.length === 0 ? {} : { tell: early.map(({ bytes }) => bytes) };
+      const result = await commitOver(this.#context, [block], () => [{ update: [block.update(payload)] }], undefined, options);
       block.written(versionsOf(result)[0]![0]!);
+      if (result.done && result.told === true) for (const answer of early) answer.sent = true;
       // A commit that was this host's alone is one write in any case.
       across = result.done && result.released !== true;
     } catch (error) {

@@ -1,5 +1,5 @@
 import type { Attributes, FileLock, MaybePromise } from '../../filesystem/index.ts';
-import type { Encode, Exchange, Operation, Undo } from '../exchange.ts';
+import { answeredElsewhere, type Encode, type Exchange, type Operation, type Undo } from '../exchange.ts';
 import { accessMode, after, known, readWrite, reopened, type SyncWanted, syncWanted } from '../handles.ts';
 import {
   decodeCopy,
@@ -266,8 +266,9 @@ export const release: Operation = (exchange, header, message) => {
 export const fsync: Operation = (exchange, header, message) => {
   const { handle, dataOnly } = decodeFsync(message);
   const inode = header.node;
-  const synced = withHandle(exchange, header, handle, readOnly, (ours) => exchange.fileSystem.fsync(inode, ours, dataOnly));
-  exchange.answer(header, synced, encodeNothing);
+  const early = exchange.earlyAnswer(header);
+  const synced = withHandle(exchange, header, handle, readOnly, (ours) => exchange.fileSystem.fsync(inode, ours, dataOnly, early));
+  exchange.answer(header, synced, () => (early?.sent === true ? answeredElsewhere : 0));
 };
 
 export const fallocate: Operation = (exchange, header, message) => {

@@ -93,6 +93,12 @@ export class Reply extends Message {
     words[3] = header.uniqueHigh;
   }
 
+  /** A reply without a body as bytes of its own, for somebody else to send. */
+  static success(header: RequestHeader): Uint8Array {
+    const words = Uint32Array.of(replyHeaderBytes, 0, header.uniqueLow, header.uniqueHigh);
+    return new Uint8Array(words.buffer);
+  }
+
   #attributes(at: number, attributes: Attributes): void {
     const words = this.words;
     this.put64(at, attributes.inode);

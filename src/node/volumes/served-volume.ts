@@ -5,7 +5,7 @@ import { typedOptions, type TypedVolumeOptions, type VolumeUsage } from '../../a
 import { codeOf, InfinitError, type Logger, messageOf } from '../../base/index.ts';
 import type { Address } from '../../block/index.ts';
 import type { CheckReport, OwnedBlock, UnreadNotice } from '../../filesystem/index.ts';
-import { detachMount, type FuseMount, type HolderClient, removeMountPoint, unmountIdle } from '../../fuse/index.ts';
+import { detachMount, type FuseMount, type HolderClient, removeMountPoint, sendAnswer, unmountIdle } from '../../fuse/index.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
 import type { VolumeSharing } from '../sharing/volume-sharing.ts';
 import { Questions } from './questions.ts';
@@ -204,6 +204,12 @@ export class ServedVolume {
       throw new NotWrittenOut(this.name, error);
     }
     throw new NotWrittenOut(this.name, new InfinitError('deadline-exceeded', `the store took more than ${endDeadlineMs / 1000} s`));
+  }
+
+  /** Sends the kernel what a request of this mount is answered with, without its thread. False: not any more. */
+  answer(bytes: Uint8Array): boolean {
+    // The descriptor's number may be another file's by then.
+    return !this.#finished && sendAnswer(this.#mount.fd, bytes);
   }
 
   /** Writes everything out and lets go of the mount without unmounting it: the holder keeps it for the next daemon, or ends it. */

@@ -223,9 +223,9 @@ export class VolumeServer {
     }
     const onDeleted = (): void => void served.abandon();
     const sharing = transport === undefined ? undefined : this.#share(entry, transport, worker, onDeleted);
-    if (channel !== undefined) servePort(channel.port1, store);
     const how = { adopted: adopted !== undefined, detached };
     const served = new ServedVolume(entry, mount, worker, holder, sharing, logger.with({ volume: entry.name }), how);
+    if (channel !== undefined) servePort(channel.port1, store, (answer) => served.answer(answer));
     return served;
   }
 

@@ -26,6 +26,7 @@ type Call =
       readonly deadlineMs?: number | undefined;
       /** The worker wants to know when nobody reads the blocks any more. */
       readonly releases: boolean;
+      readonly tell?: readonly Uint8Array[];
     }
   | { readonly type: 'cancel'; readonly id: number };
 
@@ -110,10 +111,17 @@ export class PortStore implements BlockStore {
 
   commit(stages: readonly Stage[], options?: CallOptions): Promise<CommitResult> {
     const crossing = stages.map(crossingOf);
-    const tell = options?.onReleased;
+    const { onReleased: tell, tell: answers } = options ?? {};
     return this.#call((id) => {
       if (tell !== undefined) this.#lend(id, stages, tell);
-      return { type: 'commit', id, stages: crossing, deadlineMs: options?.deadlineMs ?? this.#patience.take(), releases: tell !== undefined };
+      const call = {
+        type: 'commit',
+        id,
+        stages: crossing,
+        deadlineMs: options?.deadlineMs ?? this.#patience.take(),
+        releases: tell !== undefined,
+      } as const;
+      return answers === undefined ? call : { ...call, tell: answers };
     }, options?.signal);
   }
 
@@ -277,8 +285,16 @@ function blocksOf(call: StoreCall): number {
   return 1 + call.stages.reduce((sum, { put, update }) => sum + (put?.length ?? 0) + (update?.length ?? 0), 0);
 }
 
-/** The main thread's side: answers a worker's calls from `store` until the port closes; then calls still under way are cancelled. */
-export function servePort(port: MessagePort, store: BlockStore): void {
+/** Sends the answers of a commit that is durable, past its worker. False: he is to do it. */
+function told({ tell }: StoreCall & { type: 'commit' }, result: CommitResult, send: (answer: Uint8Array) => boolean): boolean {
+  return tell !== undefined && result.done && tell.every(send);
+}
+
+/**
+ * The main thread's side: answers a worker's calls from `store` until the port closes; then calls still under way are cancelled.
+ * @param send sends an answer to whoever waits for a commit, see {@link CallOptions.tell}. False: it cannot, or not any more.
+ */
+export function servePort(port: MessagePort, store: BlockStore, send: (answer: Uint8Array) => boolean = () => false): void {
   /** Of all calls that end with the port alone: one for each of them would cost a tenth of what a commit does. */
   const closed = new AbortController();
   /** Those of the others that are under way. */
@@ -300,6 +316,8 @@ export function servePort(port: MessagePort, store: BlockStore): void {
         const { byteOffset: offset, length } = value as Uint8Array;
         answers.send({ id: call.id, inMemory: { offset, length } }, [], alone);
       } else if (call.type === 'fetch') answers.send({ id: call.id, value: unshared(value as StoredBlock | undefined) }, [], alone);
+      else if (call.type === 'commit' && told(call, value as CommitResult, send))
+        answers.send({ id: call.id, value: { ...(value as CommitResult), told: true } }, [], alone);
       else answers.send({ id: call.id, value }, call.type === 'get' ? ownBuffer(value as Uint8Array) : [], alone);
     } catch (error) {
       answers.send({ id: call.id, code: codeOf(error), message: messageOf(error) }, [], alone);
