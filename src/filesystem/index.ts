@@ -13,6 +13,7 @@ export { purgeVolume, type PurgeReport, removeBlock } from './removal/purge.ts';
 export { spareAttempt } from './redo/redo-head.ts';
 export type { SurvivingMemory } from './redo/surviving-memory.ts';
 export type { OwnedBlock } from './removal/unreferenced.ts';
+export type { LostLocksNotice } from './shared/lost-locks.ts';
 export type { UnreadNotice } from './journal/unread-notice.ts';
 export { storedUsage } from './journal/volume-state.ts';
 export { Volume } from './volume.ts';

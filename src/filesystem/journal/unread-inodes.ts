@@ -8,7 +8,8 @@ import type { JournalBlock, JournalInode, JournalName } from './journal-codec.ts
 import { inParallel } from '../parallel.ts';
 import { redo } from '../redo/held-changes.ts';
 import type { RedoStanding } from '../redo/redo-records.ts';
-import { type UnreadNotice, UnreadTeller } from './unread-notice.ts';
+import { NoticeTeller } from '../notice-teller.ts';
+import type { UnreadNotice } from './unread-notice.ts';
 import type { UnsettledInode } from './unsettled.ts';
 
 const parallelReads = 64;
@@ -52,13 +53,13 @@ export class UnreadInodes {
   readonly #core: VolumeCore;
   readonly #unread = new Map<number, Unread>();
   readonly #logger: Logger;
-  readonly teller: UnreadTeller;
+  readonly teller: NoticeTeller<UnreadNotice>;
   #failure: unknown;
 
   constructor(core: VolumeCore) {
     this.#core = core;
     this.#logger = core.context.logger;
-    this.teller = new UnreadTeller(() => this.#notice(), core.context.setup.onUnread);
+    this.teller = new NoticeTeller(() => this.#notice(), core.context.setup.onUnread);
     core.table.unplaced = (number) => this.#unread.get(number)?.record;
     core.table.beforeRead = (number, content) => core.held.prepare(number, content);
     core.table.onRead = (number, inode) => this.#wasRead(number, inode);

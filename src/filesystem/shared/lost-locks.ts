@@ -1,8 +1,21 @@
 import type { FileLock } from '../file-system.ts';
 import { LockSet } from '../locks/lock-set.ts';
+import { NoticeTeller } from '../notice-teller.ts';
 
 /** Files whose locks this host remembers as lost, at the most: of programs that hold on to what they do not have any more. */
 const maxFiles = 65_536;
+
+/** Of so many files, and processes, {@link LostLocksNotice} says which. */
+const maxNamed = 5;
+
+/** What keeps this host from changing anything, for people. */
+export interface LostLocksNotice {
+  readonly files: number;
+  /** The first of them, by inode. */
+  readonly examples: readonly number[];
+  /** Who had locked these, by process, as far as the kernel said. */
+  readonly processes: readonly number[];
+}
 
 /**
  * Locks that programs of this host had, lost to others, and have not given back: they do not know yet. What such a program changes rests on what it read under the lock, and would go over what others
@@ -10,8 +23,26 @@ const maxFiles = 65_536;
  */
 export class LostLocks {
   readonly #byInode = new Map<number, LockSet>();
+  readonly #teller: NoticeTeller<LostLocksNotice>;
+
+  /** @param tell of others than before; undefined: all are given back. */
+  constructor(tell?: (notice: LostLocksNotice | undefined) => void) {
+    this.#teller = new NoticeTeller(() => this.#notice(), tell);
+  }
+
+  #notice(): LostLocksNotice | undefined {
+    if (this.isEmpty) return undefined;
+    const named = [...this.#byInode].slice(0, maxNamed);
+    const pids = named.flatMap(([, lost]) => lost.all().map(({ pid }) => pid));
+    return {
+      files: this.#byInode.size,
+      examples: named.map(([inode]) => inode),
+      processes: [...new Set(pids)].filter((pid) => pid > 0).slice(0, maxNamed),
+    };
+  }
 
   add(inode: number, lock: FileLock): void {
+    this.#teller.changed();
     const lost = this.#byInode.get(inode);
     if (lost !== undefined) lost.put(lock);
     else if (this.#byInode.size < maxFiles) {
@@ -33,8 +64,10 @@ export class LostLocks {
   /** Its owner gives it back. */
   forget(inode: number, lock: FileLock): void {
     const lost = this.#byInode.get(inode);
-    lost?.put({ ...lock, type: 'unlock' });
-    if (lost?.size === 0) this.#byInode.delete(inode);
+    if (lost === undefined) return;
+    this.#teller.changed();
+    lost.put({ ...lock, type: 'unlock' });
+    if (lost.size === 0) this.#byInode.delete(inode);
   }
 
   /** @param held what of the file that is to be changed this host's programs have locked. False also where one that lost nothing has a lock: what is changed may be under that. */

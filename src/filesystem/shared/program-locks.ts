@@ -7,7 +7,7 @@ import { HeldLocks } from './held-locks.ts';
 import type { Backing } from './backing.ts';
 import type { GuestCache } from './guest-cache.ts';
 import type { HolderLink } from './holder-link.ts';
-import { LostLocks } from './lost-locks.ts';
+import { LostLocks, type LostLocksNotice } from './lost-locks.ts';
 import { OwnLocks } from './own-locks.ts';
 import { pause, retryMs } from './repeating.ts';
 import { isTransient } from './repeating.ts';
@@ -22,6 +22,13 @@ interface Told {
   readonly failure?: { readonly error: unknown };
 }
 
+export interface ProgramLocksEvents {
+  /** Another host's program got a lock of the file meanwhile. */
+  readonly onLost: (inode: number) => void;
+  /** As {@link LostLocks} tells. */
+  readonly onFenced?: ((notice: LostLocksNotice | undefined) => void) | undefined;
+}
+
 /** Locks of this host's programs on a shared volume, over changes of the host that keeps the volume's table of locks. */
 export class ProgramLocks {
   readonly #self: string;
@@ -29,7 +36,7 @@ export class ProgramLocks {
   readonly #undelivered: Undelivered;
   readonly #onLost: (inode: number) => void;
   readonly #held: HeldLocks;
-  readonly #lost = new LostLocks();
+  readonly #lost: LostLocks;
   /** Files of which this host grants the locks. */
   readonly #own: OwnLocks;
   readonly #mount: string | undefined;
@@ -47,7 +54,6 @@ export class ProgramLocks {
 
   /**
    * @param self distinguishes this host's lock owners from those of others.
-   * @param onLost told of a lock that another host's program got meanwhile.
    * @param records what the next daemon of the mount will know of the locks.
    * @param mount names the mount over all its daemons.
    */
@@ -56,7 +62,7 @@ export class ProgramLocks {
     holder: HolderLink,
     cache: GuestCache,
     undelivered: Undelivered,
-    onLost: (inode: number) => void,
+    { onLost, onFenced }: ProgramLocksEvents,
     clock: Clock,
     records?: Records,
     mount?: string,
@@ -66,6 +72,7 @@ export class ProgramLocks {
     this.#holder = holder;
     this.#undelivered = undelivered;
     this.#onLost = onLost;
+    this.#lost = new LostLocks(onFenced);
     this.#held = new HeldLocks(records);
     this.#knowsAll = records?.isWhole === true;
     this.#own = new OwnLocks(holder, cache, this.#held, (inode) => this.#saying !== undefined || this.#releasesOf(inode) !== undefined, clock);

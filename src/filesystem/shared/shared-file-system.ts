@@ -30,7 +30,7 @@ import { type SayTarget, sayingTo } from './say-target.ts';
 import { inodeOfLocks } from './lent-locks.ts';
 import { LostWrites } from './lost-writes.ts';
 import { OpenHandles } from './open-handles.ts';
-import { ProgramLocks } from './program-locks.ts';
+import { ProgramLocks, type ProgramLocksEvents } from './program-locks.ts';
 import { ProgramView } from './program-view.ts';
 import { ProgramWrites } from './program-writes.ts';
 import { Settling } from './settling.ts';
@@ -48,6 +48,8 @@ export interface SharedOptions {
   readonly clock?: Clock;
   /** Told what of a guest's programs' writes is not durable, and what never will be. */
   readonly written?: Pick<BorrowingEvents, 'onDirty' | 'onClean' | 'onLost'>;
+  /** Told what keeps programs of this host from changing anything. */
+  readonly onFenced?: ProgramLocksEvents['onFenced'];
   /** Where that outlives this process, and what the one before left there. */
   readonly unsaid?: Unsaid | undefined;
 }
@@ -82,7 +84,7 @@ export class SharedFileSystem implements FileSystem {
    * @param leaseHeld asked before each answer from this thread: a process that was frozen must not answer for a lease that ended meanwhile.
    */
   constructor(self: string, leaseHeld: () => boolean, options: SharedOptions = {}) {
-    const { onSaid = () => {}, records, mount, clock = systemClock, written, unsaid } = options;
+    const { onSaid = () => {}, onFenced, records, mount, clock = systemClock, written, unsaid } = options;
     this.#cache = new GuestCache(clock);
     // A program hears of a lost lock as of a lost write.
     const onLost = (inode: number): void => {
@@ -144,7 +146,7 @@ export class SharedFileSystem implements FileSystem {
     this.#made = new MadeFiles(this.#holder, clock, ({ inode, parent, name }, error) => {
       this.#lost.add(name === '' ? [inode] : [inode, parent], this.#files.all(), error);
     });
-    this.#locks = new ProgramLocks(self, this.#holder, this.#cache, this.#undelivered, onLost, clock, records, mount);
+    this.#locks = new ProgramLocks(self, this.#holder, this.#cache, this.#undelivered, { onLost, onFenced }, clock, records, mount);
     this.#lost = new LostWrites(onSaid);
     // Any program may have locks that are not taken again.
     if (records?.areIncomplete === true) this.#lost.inheritAny();

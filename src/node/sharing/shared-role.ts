@@ -123,6 +123,7 @@ export class SharedRole implements Disposable {
     this.#volumeId = volumeId;
     this.fileSystem = new SharedFileSystem(self, () => this.#tenure.leftMs(systemClock) > 0, {
       onSaid: (inode) => dirty.said(inode),
+      onFenced: (notice) => tell({ type: 'fenced', notice }),
       records,
       mount,
       clock: systemClock,

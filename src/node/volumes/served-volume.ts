@@ -4,10 +4,11 @@ import type { Worker } from 'node:worker_threads';
 import { typedOptions, type TypedVolumeOptions, type VolumeUsage } from '../../api/index.ts';
 import { codeOf, InfinitError, type Logger, messageOf } from '../../base/index.ts';
 import type { Address } from '../../block/index.ts';
-import type { CheckReport, OwnedBlock, UnreadNotice } from '../../filesystem/index.ts';
+import type { CheckReport, LostLocksNotice, OwnedBlock, UnreadNotice } from '../../filesystem/index.ts';
 import { detachMount, type FuseMount, type HolderClient, removeMountPoint, sendAnswer, unmountIdle } from '../../fuse/index.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
 import type { VolumeSharing } from '../sharing/volume-sharing.ts';
+import { fencedInWords } from './fenced-in-words.ts';
 import { Questions } from './questions.ts';
 import { unreadInWords } from './unread-in-words.ts';
 import type { VolumeCommand, VolumeEvent, VolumeQuestion } from './volume-worker-protocol.ts';
@@ -64,6 +65,7 @@ export class ServedVolume {
   #sizeBytes: number;
   #detached: boolean;
   #unread: UnreadNotice | undefined;
+  #fenced: LostLocksNotice | undefined;
   /** The mount outlived an earlier daemon, and this one does not serve it yet: whatever fails, it is neither let go nor taken away. */
   #kept: boolean;
   /** What its thread ended with. */
@@ -218,11 +220,14 @@ export class ServedVolume {
     await this.closed;
   }
 
-  /** What of it cannot be read for now, and what to do: a sentence. undefined: nothing that is known of. */
-  get outOfReach(): string | undefined {
+  /** What of it cannot be read for now, and what keeps it from being changed, as far as it is known, and what to do: a sentence each. */
+  troubles(): readonly string[] {
     const lost = this.sharing?.lostParts;
-    if (lost !== undefined) return `${lost.message} (end all its mounts first; the one at ${this.mountpoint} is of no use meanwhile)`;
-    return this.#unread === undefined ? undefined : unreadInWords(this.name, this.mountpoint, this.#unread);
+    if (lost !== undefined) return [`${lost.message} (end all its mounts first; the one at ${this.mountpoint} is of no use meanwhile)`];
+    return [
+      ...(this.#unread === undefined ? [] : [unreadInWords(this.name, this.mountpoint, this.#unread)]),
+      ...(this.#fenced === undefined ? [] : [fencedInWords(this.name, this.mountpoint, this.#fenced)]),
+    ];
   }
 
   /** The catalogue's options of the moment: what can change while it is mounted does. */
@@ -273,6 +278,10 @@ export class ServedVolume {
         break;
       case 'unread':
         this.#unread = event.notice;
+        break;
+      case 'fenced':
+        this.#fenced = event.notice;
+        if (event.notice !== undefined) this.#logger.warn(fencedInWords(this.name, this.mountpoint, event.notice));
         break;
       case 'told':
         this.#told(event);

@@ -148,9 +148,9 @@ export class ServedVolumes implements AsyncDisposable {
     return this.#owed.settled(name);
   }
 
-  /** Volumes whose programs wait for this daemon to serve them, and why it does not yet, and what of those that are served is out of reach: a sentence each. */
+  /** Volumes whose programs wait for this daemon to serve them, and why it does not yet, and what is wrong with those that are served: a sentence each. */
   waiting(): readonly string[] {
-    return [...this.#owed.waiting(), ...[...this.#served.values()].flatMap(({ outOfReach }) => outOfReach ?? [])];
+    return [...this.#owed.waiting(), ...[...this.#served.values()].flatMap((served) => served.troubles())];
   }
 
   /** Takes no turn: nobody else serves what is owed, and how long it takes is not known. */

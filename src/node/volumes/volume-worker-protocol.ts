@@ -2,7 +2,7 @@ import type { MessagePort } from 'node:worker_threads';
 
 import type { TypedVolumeOptions } from '../../api/index.ts';
 import type { ErrorCode, LogLevel } from '../../base/index.ts';
-import type { Awaited, GrantKey, OwnedBlock, UnreadNotice } from '../../filesystem/index.ts';
+import type { Awaited, GrantKey, LostLocksNotice, OwnedBlock, UnreadNotice } from '../../filesystem/index.ts';
 import type { SavedInit } from '../../fuse/index.ts';
 
 /** What a volume's worker thread is started with. */
@@ -100,6 +100,8 @@ export type VolumeEvent =
   | { readonly type: 'told'; readonly id: number; readonly code: ErrorCode; readonly message: string }
   /** Inodes of the volume, which is open here, that cannot be read for now; undefined: none. */
   | { readonly type: 'unread'; readonly notice: UnreadNotice | undefined }
+  /** In a cluster: programs of this host have lost locks and do not know it, so that nothing can be changed from here; undefined: none any more. */
+  | { readonly type: 'fenced'; readonly notice: LostLocksNotice | undefined }
   /** In a cluster: an operation for the host that has the volume open. */
   | { readonly type: 'ask'; readonly id: number; readonly call: Uint8Array }
   | { readonly type: 'served'; readonly id: number; readonly answer: Uint8Array }

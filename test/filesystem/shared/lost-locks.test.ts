@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { LockGrace, SharedFileSystem } from '../../../src/filesystem/index.ts';
+import { LockGrace, type LostLocksNotice, SharedFileSystem } from '../../../src/filesystem/index.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { MemoryRecords } from '../../suites/memory-records.ts';
 import { bytes, errnoOf, open, put, root, user } from '../harness.ts';
@@ -175,6 +175,30 @@ test('what a program writes that has lost its lock goes over nothing, until it h
     await errnoOf(() => (kind === 'posix' ? guest.flush(inode, other, '1') : guest.release(inode, other, '1')));
     assert.equal(await errnoOf(() => guest.write(inode, handle, 0, bytes('N'), false)), 'none');
   }
+});
+
+test('people are told of it for as long as that is so, and which process it is', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const [inode, other] = [await put(serving.volume, root, 'f', 'x', true), await put(serving.volume, root, 'g', 'x', true)];
+  const told: (LostLocksNotice | undefined)[] = [];
+  const guest = new SharedFileSystem('a', () => false, { clock: serving.time.clock, onFenced: (notice) => told.push(notice) });
+  serving.welcome(guest, 'a');
+  for (const [file, pid] of [
+    [inode, 41],
+    [other, 42],
+  ] as const)
+    await guest.setlk(file, { ...flock('1', 'write'), pid }, false);
+  await serving.server.dismiss('a');
+  for (const file of [inode, other]) await serving.own.setlk(file, flock('9', 'write'), false);
+  await guest.getattr(inode);
+  while (told.length === 0) await aMoment();
+  assert.deepEqual(told, [{ files: 2, examples: [inode, other], processes: [41, 42] }]);
+  await guest.setlk(inode, flock('1', 'unlock'), false);
+  while (told.length === 1) await aMoment();
+  assert.deepEqual(told[1], { files: 1, examples: [other], processes: [42] });
+  await guest.setlk(other, flock('1', 'unlock'), false);
+  while (told.length === 2) await aMoment();
+  assert.deepEqual(told.slice(2), [undefined]);
 });
 
 test('nor anything that its host’s programs do to other files and names: databases lock one file for all that they have', async () => {
