@@ -2,6 +2,7 @@ import { InfinitError, messageOf } from '../base/index.ts';
 import type { VolumeCore } from './core.ts';
 import { errnoOf, isForRoom, isPassing } from './failure.ts';
 import { FileSystemError } from './file-system.ts';
+import { Miss } from './miss.ts';
 import type { Inode } from './inodes/inode.ts';
 import { LateInodes } from './inodes/late-inodes.ts';
 import { maxUnwrittenXattrBytes } from './inodes/unwritten-xattrs.ts';
@@ -76,15 +77,18 @@ export class Flusher {
 
   /**
    * For whoever is about to write.
-   * @throws FileSystemError where memory is full of what the store does not take.
+   * @throws FileSystemError where memory is full of what the store does not take; Miss where more write at once than there is memory for, and nothing is amiss.
    */
   checkRoom(): void {
-    const { pressing, late, limit } = this.#core.budget;
+    const { budget } = this.#core;
+    const { pressing, late, limit } = budget;
     if (pressing <= limit) return;
     // What lacks room fills its own share and others': what they write now would wait with it.
     if (late > limit && this.late.lacksRoom) throw new FileSystemError('ENOSPC', 'memory is full of what the store has no room for');
-    if (pressing > refuseFactor * limit)
-      throw new FileSystemError(errnoOf(this.#failure ?? this.late.failure), 'the store takes no writes and memory is full of them');
+    if (pressing <= refuseFactor * limit) return;
+    const failure = this.#failure ?? this.late.failure;
+    if (failure === undefined) throw new Miss(budget.wait()!);
+    throw new FileSystemError(errnoOf(failure), 'the store takes no writes and memory is full of them');
   }
 
   /** As {@link checkRoom}, for whoever is about to set an extended attribute: what is out of reach for the moment is waited for longer. */

@@ -99,3 +99,24 @@ test('what was written to a file and not written out is room again as soon as th
   assert.equal(await errnoOf(() => volume.write(other, 0, 3.5 * mebibyte, Buffer.alloc(mebibyte, 4), false)), 'ENOSPC');
   await volume.close();
 });
+
+test('where more write at once than there is memory for, and nothing is amiss, they wait for each other', async () => {
+  const gate = Promise.withResolvers<void>();
+  let isOpen = true;
+  const store = new MemoryBlockStore({ delay: () => (isOpen ? undefined : gate.promise) });
+  const limit = mebibyte;
+  const volume = await open(store, { maxDirtyBytes: limit });
+  const file = await put(volume, root, 'f', '', true);
+  isOpen = false;
+  // A thread each, past the kernel's cache: none of them has an answer yet.
+  const size = limit / 4;
+  const writes = Array.from({ length: 32 }, (_, index) => errnoOf(() => volume.write(file, 0, index * size, Buffer.alloc(size, index + 1), false)));
+  for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+  assert.ok(volume.memory.dirtyBytes <= 2 * limit + size, `${volume.memory.dirtyBytes}`);
+  isOpen = true;
+  gate.resolve();
+  assert.deepEqual(new Set(await Promise.all(writes)), new Set(['none']));
+  const content = await contentOf(volume, file);
+  for (let index = 0; index < 32; index++) assert.equal(content[(index + 1) * size - 1], index + 1);
+  await volume.close();
+});

@@ -98,6 +98,12 @@ export class Borrowing {
     return this.#budget.wait();
   }
 
+  /** For whoever is about to write: as {@link wait}, once more write at once than there is memory for, though nothing is amiss. */
+  overfull(): Promise<void> | undefined {
+    const isOver = this.#budget.pressing > refuseFactor * maxUnsaidBytes && this.#saying.failure === undefined;
+    return isOver ? this.#budget.wait() : undefined;
+  }
+
   /** Of a file that is this host's for now: it has no extended attributes. */
   attributes(inode: number): Attributes | undefined {
     return this.#good(inode)?.attributes;
@@ -220,6 +226,7 @@ export class Borrowing {
   ): Promise<number | undefined> {
     await this.settle(inode);
     if (asks && this.mayBorrow(inode)) await this.borrow(inode);
+    for (let room = this.overfull(); room !== undefined; room = this.overfull()) await room;
     return this.write(inode, offset, data, request, within);
   }
 

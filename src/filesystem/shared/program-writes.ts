@@ -33,10 +33,13 @@ export class ProgramWrites {
 
   /** @param data the kernel's memory: copied before anything is awaited. */
   write(write: ProgramWrite, data: Uint8Array): MaybePromise<number> {
-    const room = write.offset === undefined ? this.#borrowing.wait() : undefined;
-    if (room === undefined) return this.#write(write, data);
-    const own = Uint8Array.from(data);
-    return room.then(() => this.#write(write, own));
+    const room = (write.offset === undefined ? this.#borrowing.wait() : undefined) ?? this.#borrowing.overfull();
+    return room === undefined ? this.#write(write, data) : this.#afterwards(room, write, Uint8Array.from(data));
+  }
+
+  async #afterwards(first: Promise<void>, write: ProgramWrite, data: Uint8Array): Promise<number> {
+    for (let room: Promise<void> | undefined = first; room !== undefined; room = this.#borrowing.overfull()) await room;
+    return this.#write(write, data);
   }
 
   /** Of an append that a daemon before this one may have made: how much it wrote; it is made if it was not. undefined: nobody knows. */

@@ -295,3 +295,19 @@ test('of a file that a guest makes it knows that it has no extended attributes, 
   assert.equal(Buffer.from(await guest.getxattr(attributes.inode, 'user.a')).toString(), 'b');
   assert.deepEqual(await guest.listxattr(attributes.inode), ['user.a']);
 });
+
+test('where programs of a guest write more at once than it has memory for, they wait for each other', async () => {
+  const { serving, guest } = await begin();
+  const { attributes, handle } = await guest.create(root, 'f', 0o644, 0, 1, user);
+  const { inode } = attributes;
+  // A thread each, past the kernel's cache; first while the file is asked for, then while it is the guest's.
+  for (const round of [0, 1]) {
+    const writes = Array.from({ length: 80 }, (_, index) =>
+      errnoOf(() => guest.write(inode, handle, index * mebibyte, Buffer.alloc(mebibyte, index + round), false)),
+    );
+    assert.deepEqual(new Set(await Promise.all(writes)), new Set(['none']));
+  }
+  await guest.fsync(inode, handle, false);
+  const content = await contentOf(serving.volume, inode);
+  for (let index = 0; index < 80; index++) assert.equal(content[index * mebibyte], index + 1);
+});
