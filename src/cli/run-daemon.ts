@@ -20,7 +20,7 @@ const childVariable = 'INFINIT_DAEMON_CHILD';
 const mallocRoom = { MALLOC_TRIM_THRESHOLD_: String(8 << 20), MALLOC_TOP_PAD_: String(1 << 20), MALLOC_MMAP_THRESHOLD_: String(4 << 20) } as const;
 
 /** Failures that another start meets again. */
-const refusals: ReadonlySet<ErrorCode> = new Set(['wrong-version', 'locked', 'bad-argument', 'already-exists', 'denied']);
+const refusals: ReadonlySet<ErrorCode> = new Set(['wrong-version', 'locked', 'bad-argument', 'already-exists', 'denied', 'damaged']);
 /** Failures that end by themselves, or by somebody who makes room. */
 const passing: ReadonlySet<ErrorCode> = new Set(['disk-full', 'overloaded']);
 

@@ -27,6 +27,8 @@ test(
     await member.stop();
     rmSync(at('passport'));
     await assert.rejects(member.restart(), /its passport \(cluster\/passport\) is gone.*--token/);
+    // It is not tried again and again.
+    assert.equal(member.log.match(/its passport \(cluster\/passport\) is gone/g)?.length, 1);
     const tokenFile = path.join(member.directory, 'token');
     writeFileSync(tokenFile, (await first.client.createToken({})).text, { mode: 0o600 });
     await member.restart(['--token', tokenFile]);
