@@ -83,8 +83,10 @@ export async function checkUp(options: GlobalOptions, format: string, engine: st
   };
   add(await hostFindings());
   if (engine !== undefined) add(await dockerFindings(engine, plugin, managed));
-  if (engine !== undefined) add(await containerFindings(engine));
-  add(await checkDaemon(options, engine, managed));
+  const daemon = await checkDaemon(options, engine, managed);
+  add(daemon);
+  const daemonRuns = daemon.some(({ topic, level }) => topic === 'daemon' && level === 'ok');
+  if (engine !== undefined) add(await containerFindings(engine, daemonRuns));
   if (format !== 'table') say(renderInspect(findings, format));
   if (findings.some((finding) => finding.level === 'error')) process.exitCode = 1;
 }

@@ -14,10 +14,10 @@ export interface ContainerMount {
   readonly path: string;
 }
 
-/** Containers that hold on to a mount that ended: on the host another is in its place by then, in the container it is dead until that is restarted. */
-export async function containerFindings(engineSocket: string): Promise<readonly Finding[]> {
+/** Containers that hold on to a mount that ended: on the host another is in its place by then, in the container it is dead until that is restarted. @param daemonRuns Else they must wait for it. */
+export async function containerFindings(engineSocket: string, daemonRuns: boolean): Promise<readonly Finding[]> {
   const mounts = await containerMounts(await runningContainers(engineSocket));
-  return deadInContainers(mounts, await probeMounts(mounts.map((mount) => mount.path)));
+  return deadInContainers(mounts, await probeMounts(mounts.map((mount) => mount.path)), daemonRuns);
 }
 
 /** The volumes in containers. @param proc Another than /proc in tests. */
@@ -32,7 +32,7 @@ export async function containerMounts(containers: readonly Container[], proc: st
 }
 
 /** @param answers Of each mount. */
-export function deadInContainers(mounts: readonly ContainerMount[], answers: readonly MountAnswer[]): readonly Finding[] {
+export function deadInContainers(mounts: readonly ContainerMount[], answers: readonly MountAnswer[], daemonRuns: boolean): readonly Finding[] {
   const dead = mounts.filter((_, index) => answers[index] === 'dead');
   if (dead.length === 0) return [];
   return [
@@ -40,7 +40,7 @@ export function deadInContainers(mounts: readonly ContainerMount[], answers: rea
       topic: 'mounts',
       level: 'error',
       finding: `dead in containers: ${dead.map(({ container, place }) => `${place} in ${container}`).join(', ')}`,
-      advice: `once the daemon runs: \`docker restart ${[...new Set(dead.map(({ container }) => container))].join(' ')}\``,
+      advice: `${daemonRuns ? '' : 'once the daemon runs: '}\`docker restart ${[...new Set(dead.map(({ container }) => container))].join(' ')}\``,
     },
   ];
 }

@@ -1,7 +1,6 @@
 #!/bin/sh
 # `infinit` on PATH: the command line on the Node.js that the project pins. Links to this file are followed.
-self=$(readlink -f "$0")
-root=$(dirname "$self")/../..
+root=$(dirname "$(dirname "$(dirname "$(readlink -f "$0")")")")
 node=$root/node_modules/.bin/node
 [ -x "$node" ] || node=node
 # Set here rather than in the program, so that its first module is already found compiled.

@@ -192,7 +192,7 @@ export class LogDisk implements Disk {
       },
     });
     reader.damagedCount = recovered.damaged + missing;
-    logger.info('opened the store', { records: recovered.records, segments: segments.count, ms: Math.round(performance.now() - started) });
+    logger.info('opened the store', { segments: segments.count, replayed: recovered.records, ms: Math.round(performance.now() - started) });
     const ballast = await Ballast.open(files, directory.path, reserveBytes, logger);
     const health = new Health({ files, directory: directory.path, capacityBytes, reserveBytes, usedBytes: () => segments.usedBytes, ballast });
     await health.refresh();

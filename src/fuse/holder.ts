@@ -216,6 +216,10 @@ class Holder {
   async #endAll(): Promise<void> {
     const left = [...this.#kept.values()];
     for (const { mount } of left) this.#drop(mount.fd);
+    if (left.length > 0)
+      this.#logger.warn('mounts that were in use end: restart the containers and programs that have them once the daemon runs again', {
+        volumes: left.map(({ mount }) => mount.volume).join(','),
+      });
     for (const { mount } of left) {
       try {
         const mounts = await listMounts(mount.mountPoint);

@@ -174,12 +174,13 @@ test('a daemon is replaced under load without an error', { timeout: 300_000 }, a
   assert.equal(readFileSync(path.join(supervised.mountPoint, 'file'), 'utf8'), 'goes on');
 });
 
-test('an orderly stop ends the mount, also where a file is open, and passes the exit code on', { timeout: 300_000 }, async () => {
+test('an orderly stop ends the mount, also where a file is open, says so, and passes the exit code on', { timeout: 300_000 }, async () => {
   await using supervised = new Supervised();
   await supervised.serving();
   const fd = openSync(path.join(supervised.mountPoint, 'file'), 'w');
   supervised.holder.kill('SIGTERM');
   assert.deepEqual(await supervised.exited, [0, null]);
+  assert.match(supervised.log, /warn mounts that were in use end: restart .* volumes=\S/);
   assert.ok(!isMounted(supervised.mountPoint));
   assert.throws(() => fsyncSync(fd), { code: 'ENOTCONN' });
   assert.throws(() => closeSync(fd), { code: 'ENOTCONN' });

@@ -26,8 +26,16 @@ test('a key is on stable storage, with the directories that lead to it, before t
   const keys = path.join(directory, 'state/keys');
   await createVolumeKey(keys, 'ab');
   assert.deepEqual(synced, ['state', '', 'state/keys/ab.key.new', 'state/keys']);
-  assert.equal(volumeKey(keys, 'ab').length, 32);
+  assert.equal(volumeKey(keys, { name: 'db', id: 'ab' }).length, 32);
   assert.deepEqual([statSync(keys).mode & 0o777, statSync(path.join(keys, 'ab.key')).mode & 0o777], [0o700, 0o600]);
+});
+
+test('a host without the key says of which volume, and which file is to be copied', (t) => {
+  const directory = directoryOf(t);
+  assert.throws(() => volumeKey(directory, { name: 'db', id: 'ab' }), {
+    code: 'wrong-key',
+    message: `volume "db" is encrypted and its key is not on this host: copy ${directory}/ab.key from a host that has it`,
+  });
 });
 
 test('a key that cannot be written is no bug, and the message says where', async (t) => {

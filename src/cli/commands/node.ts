@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { type ClusterStatus, type ControlClient, hostsCalled, type HostSummary } from '../../api/index.ts';
 import { InfinitError } from '../../base/index.ts';
 import { client, forEachName, type GlobalOptions, hintAtYes, insist, say, thoseThatAre, yesOption } from '../context.ts';
+import { drainProgress } from '../drain-progress.ts';
 import { ListFilters } from '../list-filters.ts';
 import { type Column, formatOption, humanBytes, listShapes, renderInspect, renderList } from '../output.ts';
 import { Progress } from '../progress.ts';
@@ -130,9 +131,9 @@ async function waitUntilDrained(daemon: ControlClient, name: string): Promise<vo
     told = troubles;
     if (host === undefined) line.say(`${name} does not answer`);
     else {
-      const { blocks, liveBytes } = host.disk;
-      most = Math.max(most, liveBytes);
-      line.say(`${name}: ${blocks} blocks, ${humanBytes(liveBytes)} left`, most === 0 ? undefined : 1 - liveBytes / most);
+      most = Math.max(most, host.disk.liveBytes);
+      const { text, done } = drainProgress(host, hosts, most);
+      line.say(text, done);
     }
     await new Promise((resolve) => setTimeout(resolve, pollMs));
   }

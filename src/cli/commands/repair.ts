@@ -61,7 +61,7 @@ export function salvageCommand(options: () => GlobalOptions): Command {
       '--lost <host...>',
       'hosts that are lost for good and were expelled with `infinit node rm`, by name or id; those whose records are damaged need no naming',
     )
-    .option('--give-up', 'of those of which nothing is left, and with --force declare them lost: whoever reads one is told so')
+    .option('--give-up', 'list only those of which nothing is left; with --force declare them lost: whoever reads one is told so')
     .option('--force', 'rewrite: what the lost hosts had and the others had not is gone for good')
     .option(...yesOption)
     .addOption(formatOption(listShapes, '{{.Address}}'))

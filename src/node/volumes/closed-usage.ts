@@ -12,7 +12,7 @@ export async function closedUsage(
   { name, id, options }: CatalogueEntry,
 ): Promise<VolumeUsage> {
   const { encrypted, sizeBytes } = typedOptions(options);
-  const sealer = new Sealer(encrypted ? volumeKey(keyDir, id) : undefined);
+  const sealer = new Sealer(encrypted ? volumeKey(keyDir, { name, id }) : undefined);
   const stored = await storedUsage({ store, sealer, volumeId: id, session: 0, clock: systemClock, logger });
   return { name, usedBytes: stored?.allocated ?? 0, sizeBytes, inodes: stored?.files ?? 0 };
 }

@@ -131,8 +131,8 @@ export class ServedVolumes implements AsyncDisposable {
     void served.closed.then((reason) => {
       if (this.#served.get(name) === served) this.#served.delete(name);
       if (this.#ids.get(id) === served) this.#ids.delete(id);
-      // At an upgrade nothing ends: the holder keeps the mount, and programs wait at it.
-      if (reason === 'stopped') logger.info('volume handed back to the holder: at an upgrade the next daemon takes it over', { volume: name });
+      // At an upgrade nothing ends: the holder keeps the mount, and programs wait at it. At a stop it says which ones it ends.
+      if (reason === 'stopped') logger.info('volume handed back to the holder', { volume: name });
       else logger.info('volume no longer mounted', { volume: name, reason });
     });
     return served;

@@ -127,7 +127,7 @@ async function mendClosed(context: VolumeCheckContext, entry: CatalogueEntry, lo
 
 function setupOf({ keyDir, logger }: VolumeCheckContext, entry: CatalogueEntry, store: BlockStore): VolumeSetup {
   const { encrypted, compressed } = typedOptions(entry.options);
-  const sealer = new Sealer(encrypted ? volumeKey(keyDir, entry.id) : undefined, compressed);
+  const sealer = new Sealer(encrypted ? volumeKey(keyDir, entry) : undefined, compressed);
   return { store, sealer, volumeId: entry.id, session: 0, clock: systemClock, logger };
 }
 

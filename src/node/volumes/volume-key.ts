@@ -12,13 +12,15 @@ const keyBytes = 32;
  * The key of an encrypted volume: a file of mode 0600 in this host's key directory, made with the volume. A key never travels: another host
  * that is to mount the volume needs a copy of the file.
  */
-export function volumeKey(directory: string, volumeId: string): Uint8Array {
-  const file = path.join(directory, `${volumeId}.key`);
+export function volumeKey(directory: string, { name, id }: { readonly name: string; readonly id: string }): Uint8Array {
+  const file = path.join(directory, `${id}.key`);
   let text: string;
   try {
     text = readFileSync(file, 'utf8').trim();
   } catch (cause) {
-    throw new InfinitError('wrong-key', `the volume is encrypted and its key is not on this host: copy ${file} from a host that has it`, { cause });
+    throw new InfinitError('wrong-key', `volume "${name}" is encrypted and its key is not on this host: copy ${file} from a host that has it`, {
+      cause,
+    });
   }
   const key = Buffer.from(text, 'hex');
   if (key.length !== keyBytes) throw new InfinitError('wrong-key', `${file} must hold ${keyBytes * 2} hex digits`);

@@ -166,7 +166,7 @@ export class VolumeServer {
   async #serve(entry: CatalogueEntry, place: string): Promise<ServedVolume> {
     const { keyDir, store, cluster, holder } = this.#context;
     const options = typedOptions(entry.options);
-    const key = options.encrypted ? volumeKey(keyDir, entry.id) : undefined;
+    const key = options.encrypted ? volumeKey(keyDir, entry) : undefined;
     const transport = cluster();
     const session = transport === undefined ? await claimSession(store, entry.id) : 0;
     const adopted = this.#adoptable.get(entry.name);
