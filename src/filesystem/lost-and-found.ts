@@ -20,17 +20,23 @@ const nobody = { uid: 0, gid: 0, pid: 0 };
  * @param numbers Inodes that there may be. Returns how many were given one. @throws InfinitError
  */
 export async function gatherLost(core: VolumeCore, namespace: Namespace, numbers: AsyncIterable<number>): Promise<number> {
-  const candidates: Inode[] = [];
-  for await (const number of numbers) {
-    const inode = await unlessLost(() => core.table.load(number));
+  const candidates = new Map<number, Inode>();
+  const meet = async (number: number): Promise<Inode | undefined> => {
+    const inode = number === rootInode || candidates.has(number) ? undefined : await unlessLost(() => core.table.load(number));
     // What has no links was removed, and is on its way.
-    if (inode !== undefined && number !== rootInode && !inode.gone && inode.links > 0 && !core.orphans.has(number)) candidates.push(inode);
+    if (inode === undefined || inode.gone || inode.links === 0 || core.orphans.has(number)) return undefined;
+    candidates.set(number, inode);
+    return inode;
+  };
+  for await (const number of numbers) {
+    // Whoever knows of a directory may not know of the one that has it, which must not come to have it beside /lost+found.
+    for (let inode = await meet(number); inode?.isDirectory === true;) inode = await meet(inode.parent);
   }
-  const { named, directories, dangling } = await walk(core, candidates);
+  const { named, directories, dangling } = await walk(core, [...candidates.values()]);
   for (const one of dangling) await attempt(() => dropDangling(core, namespace, one));
   // A root directory that was made anew counts none of what is in it, and one that lost names counts too many.
   for (const [inode, subdirectories] of directories) correctLinks(core, inode, subdirectories + 2);
-  const nameless = candidates.filter(({ number }) => !named.has(number));
+  const nameless = [...candidates.values()].filter(({ number }) => !named.has(number));
   if (nameless.length === 0) return 0;
   const home = await attempt(() => homeOf(namespace));
   for (const inode of nameless) await attempt(() => adopt(core, namespace, home, inode));

@@ -32,6 +32,10 @@ async function filled(clean: boolean): Promise<MemoryBlockStore> {
   return store;
 }
 
+async function* inOrder(numbers: readonly number[]): AsyncGenerator<number> {
+  yield* numbers;
+}
+
 for (const clean of [true, false]) {
   const how = clean ? 'closed in order' : 'left by a crash';
   test(`of a volume ${how} whose own block is lost nothing is hidden: it is refused, and opened with all it has where a person wants that`, async () => {
@@ -114,6 +118,42 @@ test('what a directory in the middle named, whose page is lost, is found by a re
   volume = await mounted(store);
   assert.deepEqual((await volume.check()).problems, []);
   assert.equal((await namesOf(volume, (await look(volume, root, 'lost+found'))!)).length, 3);
+  await volume.close();
+});
+
+test('what is gathered on one host after another, of which each knows of a part, has one name in the end', async () => {
+  for (const order of [0, 1]) {
+    const store = new MemoryBlockStore();
+    let volume = await mounted(store);
+    const upper = (await volume.mkdir(root, 'upper', 0o755, 0, user)).inode;
+    const middle = (await volume.mkdir(upper, 'middle', 0o755, 0, user)).inode;
+    const lower = (await volume.mkdir(middle, 'lower', 0o755, 0, user)).inode;
+    const file = await put(volume, lower, 'file', 'file', true);
+    await volume.close();
+    store.lose(named(`directory:${root}`));
+    const known = [[lower], [upper], [middle, file]];
+    for (const part of order === 0 ? known : known.toReversed()) await openWithoutLost(await setup(store), inOrder(part));
+    volume = await mounted(store);
+    assert.deepEqual((await volume.check()).problems, []);
+    const home = (await look(volume, root, 'lost+found'))!;
+    assert.deepEqual(await namesOf(volume, home), [`#${upper}`]);
+    assert.equal(await look(volume, middle, 'lower'), lower);
+    assert.equal(await look(volume, lower, '..'), middle);
+    await volume.close();
+  }
+});
+
+test('a file that is gathered before the directory that names it is known has two names, and counts them', async () => {
+  const store = await filled(true);
+  let volume = await mounted(store);
+  const directory = (await look(volume, root, 'directory'))!;
+  const file = (await look(volume, directory, 'a'))!;
+  await volume.close();
+  store.lose(named(`directory:${root}`));
+  for (const part of [[file], [directory]]) await openWithoutLost(await setup(store), inOrder(part));
+  volume = await mounted(store);
+  assert.deepEqual((await volume.check()).problems.filter(({ kind }) => kind !== 'wrong-usage'), []);
+  assert.equal((await volume.getattr(file)).links, 2);
   await volume.close();
 });
 
