@@ -16,13 +16,16 @@ import { rootInode } from './root-inode.ts';
 const madeLater: readonly string[] = ['inodes', 'orphans', `directory:${rootInode}`, 'journal:1', 'journal:2', 'journal:3', 'content:0'];
 
 /**
- * What a volume begins with whose own block is not there; undefined where it is new.
+ * What a volume begins with whose own block was not there; undefined where it is new.
  * @throws InfinitError `lost` where it is not, unless a person wants it without.
  */
 export async function withoutHead(context: VolumeContext, state: VolumeState): Promise<StateRecord | undefined> {
   const addresses: readonly Address[] = madeLater.map((name) => context.address(name));
   const found = await Promise.all(addresses.map((address) => context.store.fetch(address)));
   if (found.every((block) => block === undefined)) return undefined;
+  // It comes before all of these: another host may have made the volume since it was looked for.
+  const made = await state.read();
+  if (made !== undefined) return made;
   accept(context, { part: 'head' }, context.setup.lost);
   const blocks = await readRing(context);
   const last = blocks.at(-1);
