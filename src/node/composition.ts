@@ -63,7 +63,7 @@ export async function compose(config: DaemonConfig, stack: AsyncDisposableStack,
   const { self } = overlay;
   const removals = new Removals({ overlay, membership });
   const upkeep = new Upkeep({ repair, membership, overlay, stateDir: config.stateDir, scrubBytesPerSecond: config.scrubBytesPerSecond, logger });
-  const catalogue = await Catalogue.open(store, disk, catalogueOwner, logger);
+  const catalogue = await Catalogue.open(store, disk, catalogueOwner, logger, () => entry.whyOutside() === undefined);
   const table = await MountTable.open(disk);
   const runDir = path.join(path.dirname(config.controlSocket), 'dirty');
   const keyDir = path.join(config.stateDir, 'keys');

@@ -152,7 +152,10 @@ test('a file that is gathered before the directory that names it is known has tw
   store.lose(named(`directory:${root}`));
   for (const part of [[file], [directory]]) await openWithoutLost(await setup(store), inOrder(part));
   volume = await mounted(store);
-  assert.deepEqual((await volume.check()).problems.filter(({ kind }) => kind !== 'wrong-usage'), []);
+  assert.deepEqual(
+    (await volume.check()).problems.filter(({ kind }) => kind !== 'wrong-usage'),
+    [],
+  );
   assert.equal((await volume.getattr(file)).links, 2);
   await volume.close();
 });

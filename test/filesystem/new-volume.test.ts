@@ -60,7 +60,12 @@ for (const [what, first] of Object.entries(firsts))
       store.restart();
       const dry = await checkVolume(setup(store, 0)).catch((error: { code: string }) => error.code);
       if (typeof dry === 'string') assert.equal(dry, 'not-found', `${writes} writes`);
-      else assert.deepEqual(dry.problems.filter(({ kind }) => kind === 'lost-block'), [], `${writes} writes`);
+      else
+        assert.deepEqual(
+          dry.problems.filter(({ kind }) => kind === 'lost-block'),
+          [],
+          `${writes} writes`,
+        );
       // One that was only half made is not opened by a repair, which makes none.
       if (typeof dry !== 'string' && writes % 2 === 0) {
         const { gathered, problems } = await openWithoutLost(setup(store, await claimSession(store, volumeId)), inodesIn(store));

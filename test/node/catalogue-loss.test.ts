@@ -92,3 +92,37 @@ test('a host that was away while the list was lost brings back nothing that was 
   await a.refresh();
   assert.deepEqual(await namesOf(a), ['four']);
 });
+
+test('what a host had while it was alone is not given to the cluster that it enters, nor to what is left of its own list', async () => {
+  for (const joined of [true, false]) {
+    const [own, others] = [new MemoryBlockStore(), new MemoryBlockStore()];
+    await (await open(others, new MemoryDisk())).add(entry('theirs', '9'));
+    const disk = new MemoryDisk();
+    const alone = await open(own, disk);
+    await alone.add(entry('removed', '1'));
+    await alone.remove(entry('removed', '1'));
+    await alone.refresh();
+    // It is let in: its blocks go, and then it has those of the cluster.
+    if (!joined) own.lose(root);
+    const store = joined ? others : own;
+    const entering = await Catalogue.open(store, disk, 'cluster', silentLogger, () => false);
+    await assert.rejects(entering.refresh(), { code: 'unavailable' });
+    assert.deepEqual(await (await open(others, new MemoryDisk())).trash(), []);
+    if (!joined) assert.equal(own.peek(root), undefined);
+  }
+});
+
+test('a host that enters a cluster while its own list is read gives nothing of that to the cluster', async () => {
+  const store = new MemoryBlockStore();
+  const alone = await open(store, new MemoryDisk());
+  await alone.add(entry('removed', '1'));
+  await alone.remove(entry('removed', '1'));
+  await alone.refresh();
+  store.lose(root);
+  const reading = assert.rejects(alone.refresh(), { code: 'unavailable' });
+  await alone.startOver();
+  await reading;
+  assert.equal(store.peek(root), undefined);
+  await alone.refresh();
+  assert.deepEqual([await alone.trash(), store.peek(root)], [[], undefined]);
+});

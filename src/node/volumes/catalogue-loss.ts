@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
-import type { Logger } from '../../base/index.ts';
+import { InfinitError, type Logger } from '../../base/index.ts';
 import { type BLinkTree, type Change, ifAbsent } from '../../tree/index.ts';
 import type { CatalogueCopy } from './catalogue-copy.ts';
 import { readEntry } from './catalogue-entry.ts';
@@ -14,12 +14,15 @@ export async function founding(tree: BLinkTree): Promise<[string, Change][]> {
 /**
  * The root of the list of volumes is never removed: where a host knows of volumes and there is none, all hosts that had it are lost, and a person accepted that. Each host that is left gives the
  * list that takes its place what its copy has, before it believes that anything is not there; what that list has, or says to be removed, stays as it is.
- * Returns which list there is now, as {@link CatalogueCopy.list}. @param listed Ids of the volumes that the tree says anything of. @throws InfinitError.
+ * Returns which list there is now, as {@link CatalogueCopy.list}.
+ * @param listed Ids of the volumes that the tree says anything of. @param isOurs The copy is of the cluster whose list the tree is: one of a host that was alone says nothing of that.
+ * @throws InfinitError; `unavailable` where it is not.
  */
 export async function putBack(
   tree: BLinkTree,
   copy: CatalogueCopy,
   listed: () => Promise<ReadonlySet<string>>,
+  isOurs: () => boolean,
   logger: Logger,
 ): Promise<string | undefined> {
   const list = await listOf(tree);
@@ -32,6 +35,7 @@ export async function putBack(
     ...copy.entries.map((entry) => ({ key: liveKey(entry.name), entry })),
     ...copy.trashed.map((entry) => ({ key: trashPrefix + entry.id, entry })),
   ].filter(({ entry }) => !there.has(entry.id));
+  if (!isOurs()) throw new InfinitError('unavailable', 'this host enters a cluster, and does not know its list of volumes yet');
   const begin = list === undefined && first.length === 0 ? [newList()] : first;
   const changes = lost.map(({ key, entry }): [string, Change] => [key, { value: encode(entry), condition: ifAbsent }]);
   const { failed, refused } = await tree.apply(new Map([...begin, ...changes]));

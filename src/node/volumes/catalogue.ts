@@ -28,6 +28,7 @@ export class Catalogue {
   readonly #newTree: () => BLinkTree;
   readonly #disk: Disk;
   readonly #logger: Logger;
+  readonly #isInside: () => boolean;
   readonly #known: Map<string, CatalogueEntry>;
   /** What is in the trash, as of the last refresh: for the day on which the list is lost. */
   #trashed: readonly CatalogueEntry[];
@@ -44,20 +45,22 @@ export class Catalogue {
   #written: Promise<void> = Promise.resolve();
   #pending: Promise<void> | undefined;
 
-  private constructor(newTree: () => BLinkTree, disk: Disk, logger: Logger, copy: CatalogueCopy) {
+  private constructor(newTree: () => BLinkTree, disk: Disk, logger: Logger, isInside: () => boolean, copy: CatalogueCopy) {
     this.#tree = newTree();
     this.#newTree = newTree;
     this.#disk = disk;
     this.#logger = logger;
+    this.#isInside = isInside;
     this.#known = new Map(copy.entries.map((entry) => [entry.name, entry]));
     this.#trashed = copy.trashed;
     this.#list = copy.list;
   }
 
-  static async open(store: BlockStore, disk: Disk, owner: string, logger: Logger): Promise<Catalogue> {
+  /** @param isInside This host is in its cluster, or alone by choice: not on its way in, when its copy is that of before. */
+  static async open(store: BlockStore, disk: Disk, owner: string, logger: Logger, isInside: () => boolean = () => true): Promise<Catalogue> {
     const newTree = (): BLinkTree => new BLinkTree(namedAddress(owner, 'volumes'), { store, sealer: plainNodeSealer() });
     const bytes = await disk.readMeta(metaKey);
-    return new Catalogue(newTree, disk, logger, bytes === undefined ? { entries: [], trashed: [], list: undefined } : decodeCopy(bytes));
+    return new Catalogue(newTree, disk, logger, isInside, bytes === undefined ? { entries: [], trashed: [], list: undefined } : decodeCopy(bytes));
   }
 
   /** Adds the entry, or returns the one that has the name already. */
@@ -275,7 +278,8 @@ export class Catalogue {
   /** {@link putBack}, into a list that the copy is not of. True: it was none. */
   async #putBack(tree: BLinkTree): Promise<boolean> {
     const copy = this.#copy;
-    const list = await putBack(tree, copy, () => this.#isListed(tree), this.#logger);
+    const isOurs = (): boolean => tree === this.#tree && this.#isInside();
+    const list = await putBack(tree, copy, () => this.#isListed(tree), isOurs, this.#logger);
     if (tree !== this.#tree || list === copy.list) return false;
     this.#list = list;
     return true;
