@@ -219,6 +219,12 @@ export class Membership implements Views, AsyncDisposable {
     return state === undefined || lossesOf(state).list.length === 0 ? 0 : percentLost(lossesOf(state), (index) => namedAddress('any', String(index)));
   }
 
+  /** What may be lost, and nobody accepted yet: a sentence. undefined: nothing. */
+  get unaccepted(): string | undefined {
+    const state = this.#state;
+    return state === undefined || lossesOf(state).list.length === 0 ? undefined : saysLosses(lossesOf(state));
+  }
+
   /** This host has entered a cluster, and keeps nothing of the time before: it may be taken into the next view. */
   async enter(): Promise<void> {
     this.#begin();
@@ -278,7 +284,7 @@ export class Membership implements Views, AsyncDisposable {
   status(): MembershipStatus {
     const { standing, state } = this.#knowledge.current;
     const troubles = [...(this.#keeper?.troubles ?? [])];
-    if (state !== undefined && lossesOf(state).list.length > 0) troubles.push(saysLosses(lossesOf(state)));
+    if (this.unaccepted !== undefined) troubles.push(this.unaccepted);
     if (standing === 'outcast')
       troubles.push(
         'the cluster counts on this host no longer (drained, or replaced while it was away): it lets go of its blocks, each once the others are sure to have it',

@@ -49,6 +49,7 @@ test('a closed volume that lost a block of its journal is mended where a person 
   store.restart();
   const audit: object[] = [];
   let used = false;
+  let loss: string | undefined;
   const context = {
     catalogue: { current: () => Promise.resolve({ name: 'data', id: volumeId, options: parseVolumeOptions({}) }) },
     volumes: { servedById: () => undefined },
@@ -59,6 +60,7 @@ test('a closed volume that lost a block of its journal is mended where a person 
     cluster: () => undefined,
     clock: systemClock,
     mayBeInUse: () => Promise.resolve(used),
+    unacceptedLoss: () => loss,
     inodesHere: () => inodesIn(store),
     audit: async (line: object) => void audit.push(line),
     logger: silentLogger,
@@ -73,6 +75,12 @@ test('a closed volume that lost a block of its journal is mended where a person 
   await assert.rejects(checkNow(context, 'data', true), { code: 'in-use' });
   assert.deepEqual([audit.length, await mount().then(Boolean, (error: { code: string }) => error.code)], [0, 'lost']);
   used = false;
+  // What is lost only for all that is known may come back: a repair would have made something else of it by then.
+  loss = '2 hosts were lost together';
+  assert.match((await checkNow(context, 'data', false)).problems[0]!, said);
+  await assert.rejects(checkNow(context, 'data', true), { code: 'lost', message: /not repaired while .* found again: 2 hosts were lost together$/ });
+  assert.deepEqual([audit.length, await mount().then(Boolean, (error: { code: string }) => error.code)], [0, 'lost']);
+  loss = undefined;
   assert.match((await checkNow(context, 'data', true)).problems[0]!, said);
   assert.deepEqual(
     audit.map((line) => (line as { step: string }).step),

@@ -42,6 +42,8 @@ export interface VolumeCheckContext {
   readonly self: string;
   readonly clock: Clock;
   readonly mayBeInUse: (volumeId: string) => Promise<boolean>;
+  /** Losses that nobody accepted, in words: what is told to be lost may be there again, once those hosts or what they had are. */
+  readonly unacceptedLoss: () => string | undefined;
   /** Numbers of the volume's inodes of which this host keeps the records. */
   readonly inodesHere: (volumeId: string) => AsyncIterable<number>;
   /** Keeps what cannot be undone, durably, before and after it is done. */
@@ -101,6 +103,8 @@ function isLostBlock({ kind }: Problem): boolean {
 async function mendClosed(context: VolumeCheckContext, entry: CatalogueEntry, lost: readonly Problem[]): Promise<MendReport> {
   const { store, self, clock, logger } = context;
   const [volumeId, volume] = [entry.id, entry.name];
+  const loss = context.unacceptedLoss();
+  if (loss !== undefined) throw new InfinitError('lost', `volume "${volume}" is not repaired while what it has may be found again: ${loss}`);
   if (await context.mayBeInUse(volumeId))
     throw new InfinitError(
       'in-use',
