@@ -32,7 +32,7 @@ export interface CallOptions {
   readonly proceed?: () => boolean | Promise<boolean>;
   /** Of `commit`: told of each block to put whose bytes nobody reads any more, where the result could not say `released` yet. Not told where that is never known: a copy that failed may be on its way still. */
   readonly onReleased?: (block: SealedBlock) => void;
-  /** Of `commit`: answers to whoever waits for it. Where the way to them is known, all are sent the moment all of it is durable, and the result says `told`. */
+  /** Of `commit`: answers to whoever waits for it. Where the way to them is known, they are sent the moment all of it is durable, and the result says `told`. */
   readonly tell?: readonly Uint8Array[];
   /** Of `fetch`: no lease is asked for. A block that is written all the time would make its writer wait for whoever reads it, and for the rest of a lease's term where that host is lost. */
   readonly unleased?: boolean;
@@ -95,9 +95,9 @@ export type UpdateOutcome =
 
 export type { Sent } from '../consensus/index.ts';
 
-/** `done`: every stage committed; `released`: nobody reads the bytes that were given any more, so they may be overwritten; `told`: who waited for it has his answer. Otherwise `stage` is the first that did not, `outcomes` are those of its updates, in order, and no later stage was begun. */
+/** `done`: every stage committed; `released`: nobody reads the bytes that were given any more, so they may be overwritten; `told`: which of those who waited for it have their answers. Otherwise `stage` is the first that did not, `outcomes` are those of its updates, in order, and no later stage was begun. */
 export type CommitResult =
-  | { readonly done: true; readonly versions: readonly (readonly number[])[]; readonly released?: boolean; readonly told?: boolean }
+  | { readonly done: true; readonly versions: readonly (readonly number[])[]; readonly released?: boolean; readonly told?: readonly boolean[] }
   | { readonly done: false; readonly stage: number; readonly outcomes: readonly UpdateOutcome[] };
 
 /** The largest payload of a mutable block. */

@@ -174,7 +174,7 @@ export class ContentJournal {
       const options = early.length === 0 ? {} : { tell: early.map(({ bytes }) => bytes) };
       const result = await commitOver(this.#context, [block], () => [{ update: [block.update(payload)] }], undefined, options);
       block.written(versionsOf(result)[0]![0]!);
-      if (result.done && result.told === true) for (const answer of early) answer.sent = true;
+      if (result.done) for (const [index, sent] of (result.told ?? []).entries()) early[index]!.sent = sent;
       // A commit that was this host's alone is one write in any case.
       across = result.done && result.released !== true;
     } catch (error) {

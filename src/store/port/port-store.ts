@@ -285,9 +285,9 @@ function blocksOf(call: StoreCall): number {
   return 1 + call.stages.reduce((sum, { put, update }) => sum + (put?.length ?? 0) + (update?.length ?? 0), 0);
 }
 
-/** Sends the answers of a commit that is durable, past its worker. False: he is to do it. */
-function told({ tell }: StoreCall & { type: 'commit' }, result: CommitResult, send: (answer: Uint8Array) => boolean): boolean {
-  return tell !== undefined && result.done && tell.every(send);
+/** Sends the answers of a commit that is durable, past its worker, and notes which: the others he is to send. */
+function tellAll({ tell }: StoreCall & { type: 'commit' }, result: CommitResult, send: (answer: Uint8Array) => boolean): CommitResult {
+  return tell !== undefined && result.done ? { ...result, told: tell.map((answer) => send(answer)) } : result;
 }
 
 /**
@@ -316,8 +316,7 @@ export function servePort(port: MessagePort, store: BlockStore, send: (answer: U
         const { byteOffset: offset, length } = value as Uint8Array;
         answers.send({ id: call.id, inMemory: { offset, length } }, [], alone);
       } else if (call.type === 'fetch') answers.send({ id: call.id, value: unshared(value as StoredBlock | undefined) }, [], alone);
-      else if (call.type === 'commit' && told(call, value as CommitResult, send))
-        answers.send({ id: call.id, value: { ...(value as CommitResult), told: true } }, [], alone);
+      else if (call.type === 'commit') answers.send({ id: call.id, value: tellAll(call, value as CommitResult, send) }, [], alone);
       else answers.send({ id: call.id, value }, call.type === 'get' ? ownBuffer(value as Uint8Array) : [], alone);
     } catch (error) {
       answers.send({ id: call.id, code: codeOf(error), message: messageOf(error) }, [], alone);
