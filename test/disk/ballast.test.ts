@@ -74,7 +74,8 @@ for (const garbage of [false, true])
     // A compaction that makes room for the other program would have come to its end by then.
     await new Promise((resolve) => setTimeout(resolve, 500));
     medium.fill();
-    assert.ok(sizeIn(directory) >= whole / 4, `${sizeIn(directory)} bytes are left for removals`);
+    // A quarter, but for what the last gift was more than was asked for.
+    assert.ok(sizeIn(directory) >= whole / 4 - mebibyte / 4, `${sizeIn(directory)} bytes are left for removals`);
     for (let number = 0; number < 160; number++) await remove(number);
     await eventually(() => disk.status().usedBytes < 8 * mebibyte, 'it is taken back');
   });
