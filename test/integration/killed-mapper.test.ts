@@ -14,75 +14,98 @@ import { startToldProgram } from './told-program.ts';
 
 /** Longer than a host is taken for lost only when it was silent for so long, in ms. */
 const lostMs = 6000;
+/** A host that was silent for so long may be given up, in ms, and what its programs changed in mapped memory is lost then. */
+const silentMs = 3500;
 
-test('SQLite in WAL mode goes on when the daemon of its host is killed, again and again, and nothing that it committed is lost', async () => {
-  await using hosts = await shareMounts();
-  const guest = hosts.cluster.hosts[1]!;
-  const file = path.join(hosts.places[1], 'data.db');
-  const child = spawn(process.execPath, [path.join(import.meta.dirname, 'committer.ts'), file], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const ended = once(child, 'close');
-  let said = '';
-  child.stdout.on('data', (text: Buffer) => (said += String(text)));
-  const committed = (): number => Number(said.trimEnd().split('\n').at(-1));
-  try {
-    for (let round = 0; round < 5; round++) {
+/** Tells a story in which a daemon must be back soon once more, twice at the most, where the machine was too busy for that. @param story says how long it was away, in ms. */
+async function withoutDelay(story: (away: (ms: number) => void) => Promise<void>): Promise<void> {
+  for (let left = 2; ; left--) {
+    let longest = 0;
+    try {
+      return await story((ms) => (longest = Math.max(longest, ms)));
+    } catch (error) {
+      if (longest < silentMs || left === 0) throw error;
+    }
+  }
+}
+
+async function timed(job: Promise<unknown>): Promise<number> {
+  const began = performance.now();
+  await job;
+  return performance.now() - began;
+}
+
+test('SQLite in WAL mode goes on when the daemon of its host is killed, again and again, and nothing that it committed is lost', () =>
+  withoutDelay(async (away) => {
+    await using hosts = await shareMounts();
+    const guest = hosts.cluster.hosts[1]!;
+    const file = path.join(hosts.places[1], 'data.db');
+    const child = spawn(process.execPath, [path.join(import.meta.dirname, 'committer.ts'), file], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const ended = once(child, 'close');
+    let said = '';
+    child.stdout.on('data', (text: Buffer) => (said += String(text)));
+    const committed = (): number => Number(said.trimEnd().split('\n').at(-1));
+    try {
+      for (let round = 0; round < 5; round++) {
+        const before = committed();
+        while (committed() < before + 20 && child.exitCode === null && child.signalCode === null) await sleep(5);
+        await sleep(Math.random() * 300);
+        away(await timed(guest.crash()));
+        assert.deepEqual([child.exitCode, child.signalCode], [null, null], guest.log.slice(-3000));
+      }
       const before = committed();
       while (committed() < before + 20 && child.exitCode === null && child.signalCode === null) await sleep(5);
-      await sleep(Math.random() * 300);
-      await guest.crash();
-      assert.deepEqual([child.exitCode, child.signalCode], [null, null], guest.log.slice(-3000));
+      child.stdin.end();
+      assert.deepEqual(await ended, [0, null], guest.log.slice(-3000));
+    } finally {
+      child.kill('SIGKILL');
     }
-    const before = committed();
-    while (committed() < before + 20 && child.exitCode === null && child.signalCode === null) await sleep(5);
-    child.stdin.end();
-    assert.deepEqual(await ended, [0, null], guest.log.slice(-3000));
-  } finally {
-    child.kill('SIGKILL');
-  }
-  for (const place of hosts.places) {
-    const database = new DatabaseSync(path.join(place, 'data.db'));
-    assert.deepEqual({ ...database.prepare('PRAGMA integrity_check').get() }, { integrity_check: 'ok' });
-    assert.deepEqual({ ...database.prepare('SELECT count(*) AS count, max(n) AS last FROM t').get() }, { count: committed(), last: committed() });
-    database.close();
-  }
-});
+    for (const place of hosts.places) {
+      const database = new DatabaseSync(path.join(place, 'data.db'));
+      assert.deepEqual({ ...database.prepare('PRAGMA integrity_check').get() }, { integrity_check: 'ok' });
+      assert.deepEqual({ ...database.prepare('SELECT count(*) AS count, max(n) AS last FROM t').get() }, { count: committed(), last: committed() });
+      database.close();
+    }
+  }));
 
 for (const [what, meanwhile, found] of [
   ['nobody else changed the file', 'nothing', 'mapped'],
   ['another host wrote to it meanwhile', 'write', 'theirs'],
   ['another host had a lock of it meanwhile', 'lock', 'before'],
 ] as const)
-  test(`what a program changed in mapped memory when the daemon of its host was killed is ${meanwhile === 'nothing' ? 'written' : 'lost, and it gets SIGBUS'}, where ${what}`, async () => {
-    await using hosts = await shareMounts();
-    const guest = hosts.cluster.hosts[1]!;
-    const [first, second] = hosts.places;
-    await using temporary = await mkdtempDisposable(path.join(tmpdir(), 'infinit-mapped-'));
-    const [source, seen] = [path.join(temporary.path, 'source'), path.join(temporary.path, 'seen')];
-    await Promise.all([writeFile(source, 'mapped'), writeFile(path.join(second, 'f'), 'before')]);
-    const program = startToldProgram('mapper.ts', path.join(second, 'f'), source, seen);
-    try {
-      assert.equal(await program.said(), 'mapped');
-      const pid = guest.daemonPid;
-      process.kill(guest.pid, 'SIGSTOP');
-      process.kill(pid, 'SIGKILL');
-      if (meanwhile === 'write') {
-        const other = await open(path.join(first, 'f'), 'r+');
-        await other.write('theirs', 0);
-        await other.close();
+  test(`what a program changed in mapped memory when the daemon of its host was killed is ${meanwhile === 'nothing' ? 'written' : 'lost, and it gets SIGBUS'}, where ${what}`, () =>
+    withoutDelay(async (away) => {
+      await using hosts = await shareMounts();
+      const guest = hosts.cluster.hosts[1]!;
+      const [first, second] = hosts.places;
+      await using temporary = await mkdtempDisposable(path.join(tmpdir(), 'infinit-mapped-'));
+      const [source, seen] = [path.join(temporary.path, 'source'), path.join(temporary.path, 'seen')];
+      await Promise.all([writeFile(source, 'mapped'), writeFile(path.join(second, 'f'), 'before')]);
+      const program = startToldProgram('mapper.ts', path.join(second, 'f'), source, seen);
+      try {
+        assert.equal(await program.said(), 'mapped');
+        const [pid, killed] = [guest.daemonPid, performance.now()];
+        process.kill(guest.pid, 'SIGSTOP');
+        process.kill(pid, 'SIGKILL');
+        if (meanwhile === 'write') {
+          const other = await open(path.join(first, 'f'), 'r+');
+          await other.write('theirs', 0);
+          await other.close();
+        }
+        if (meanwhile === 'lock') {
+          await sleep(lostMs);
+          await once(spawn('flock', [path.join(first, 'f'), 'true']), 'close');
+        }
+        process.kill(guest.pid, 'SIGCONT');
+        await guest.answering();
+        if (meanwhile === 'nothing') away(performance.now() - killed);
+        const looked = program.said();
+        program.child.stdin!.end('go');
+        assert.equal(await looked, meanwhile === 'nothing' ? 'copied' : 'an unexpected EFAULT');
+        if (meanwhile === 'nothing') assert.equal(await readFile(seen, 'utf8'), 'mapped');
+        await program.ended;
+      } finally {
+        program.child.kill('SIGKILL');
       }
-      if (meanwhile === 'lock') {
-        await sleep(lostMs);
-        await once(spawn('flock', [path.join(first, 'f'), 'true']), 'close');
-      }
-      process.kill(guest.pid, 'SIGCONT');
-      await guest.answering();
-      const looked = program.said();
-      program.child.stdin!.end('go');
-      assert.equal(await looked, meanwhile === 'nothing' ? 'copied' : 'an unexpected EFAULT');
-      if (meanwhile === 'nothing') assert.equal(await readFile(seen, 'utf8'), 'mapped');
-      await program.ended;
-    } finally {
-      program.child.kill('SIGKILL');
-    }
-    for (const place of hosts.places) assert.equal(await readFile(path.join(place, 'f'), 'utf8'), found);
-  });
+      for (const place of hosts.places) assert.equal(await readFile(path.join(place, 'f'), 'utf8'), found);
+    }));
