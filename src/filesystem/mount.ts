@@ -40,7 +40,9 @@ export async function mount(setup: VolumeSetup, create = true): Promise<VolumeCo
   try {
     const found = readOnly || before.clean ? before : await state.fence();
     core = new VolumeCore(context, state, found, redo);
-    if (begun !== undefined) core.numbers.startAbove(found.nextInode);
+    // One that was formatted, and of which a crash then left no more, or that was read alone, is new still.
+    const isUsed = begun !== undefined && !(found.clean && found.nextInode === 0);
+    if (isUsed) core.numbers.startAbove(found.nextInode);
     if (setup.lost !== undefined) await makeRootAnew(context, setup.lost);
     await recover(core, setup, found, left);
   } catch (error) {
