@@ -21,13 +21,18 @@ export class TestClock implements Clock {
 
 let session = 0;
 
+/** For what opens the volume by itself. */
+export function nextSession(): number {
+  return ++session;
+}
+
 /** Opens the test volume; each time as a new session, for a process that dies with the store's next crash. Nothing is written out unless asked for. */
 export function open(store: BlockStore, options: VolumeOptions = {}, more: Partial<VolumeSetup> = {}): Promise<Volume> {
   return Volume.open({
     store: store instanceof MemoryBlockStore ? store.way() : store,
     sealer: new Sealer(),
     volumeId,
-    session: ++session,
+    session: nextSession(),
     clock: new TestClock(),
     logger: silentLogger,
     options: { flushDelayMs: 3_600_000, ...options },

@@ -4,12 +4,12 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 
 import { InfinitError, silentLogger } from '../../src/base/index.ts';
-import { Sealer } from '../../src/block/index.ts';
-import { checkVolume, FileSystemError, type Problem } from '../../src/filesystem/index.ts';
+import { namedAddress, Sealer } from '../../src/block/index.ts';
+import { checkVolume, FileSystemError, openWithoutLost, type Problem } from '../../src/filesystem/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { randomRuns } from '../suites/random-runs.ts';
 import { seeded } from '../suites/seeded.ts';
-import { open, TestClock, volumeId } from './harness.ts';
+import { inodesIn, nextSession, open, TestClock, volumeId } from './harness.ts';
 import { Run } from './random-run.ts';
 import { type Step, steps } from './random-steps.ts';
 
@@ -21,6 +21,14 @@ async function check(store: MemoryBlockStore, left: readonly Problem['kind'][]):
     problems.filter(({ kind }) => !left.includes(kind)),
     [],
   );
+}
+
+/** A repair finds nothing to do where nothing is lost. */
+async function repair(store: MemoryBlockStore): Promise<void> {
+  if (store.peek(namedAddress(volumeId, 'volume')) === undefined) return;
+  const setup = { store: store.way(), sealer: new Sealer(), volumeId, session: nextSession(), clock: new TestClock(), logger: silentLogger };
+  const { gathered, problems } = await openWithoutLost(setup, inodesIn(store));
+  assert.deepEqual([gathered, problems], [0, []]);
 }
 
 test('random operations end as in a simple model, and leave nothing behind', async () => {
@@ -72,6 +80,7 @@ test('after a crash anywhere the volume is whole and has what was acknowledged',
         await run.untilCrash(list);
         // As it lies there, and as the next mount leaves it but for blocks that are left to scrub.
         await check(store, ['leaked-block', 'leaked-inode']);
+        if (random() < 0.3) await repair(store);
         await run.recover();
         await check(store, ['leaked-block']);
       }
