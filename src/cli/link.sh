@@ -1,5 +1,5 @@
 #!/bin/sh
-# After `npm run link` has seen to the modules: `infinit` on PATH, and as a plugin of Docker's command line (`docker infinit …`).
+# `infinit` on PATH, and as a plugin of Docker's command line (`docker infinit …`).
 set -eu
 program=$(dirname "$(readlink -f "$0")")/infinit.sh
 mkdir -p /usr/local/bin /usr/local/lib/docker/cli-plugins

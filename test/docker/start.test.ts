@@ -1,6 +1,6 @@
 /** The first page of the README on a host of its own: `npm start` in a clone, and volumes for containers. */
 import assert from 'node:assert/strict';
-import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 
@@ -82,6 +82,10 @@ class Clone {
     return this.host.must('sh', ['-c', `${this.#script('plugin:create')} ${flags.join(' ')}`], { env });
   }
 
+  link(): Promise<string> {
+    return this.host.must('sh', ['-c', this.#script('link')], { env: this.#env });
+  }
+
   async start(): Promise<HostProcess> {
     const started = await this.host.spawn('start', 'sh', ['-c', this.#script('start')], this.#env);
     await eventually(
@@ -141,6 +145,12 @@ test(
     mkdirSync(place);
     await clone.infinit('volume', 'create', 'own');
     await clone.infinit('volume', 'mount', 'own', place);
+
+    // Before an upgrade, whose daemon is to find all of it compiled.
+    const cache = path.join(clone.directory, 'build/compile-cache');
+    rmSync(cache, { recursive: true });
+    await clone.link();
+    assert.ok(existsSync(path.join(cache, 'compiled')));
 
     assert.doesNotMatch(host.log('start'), /no Docker Engine/);
     await host.reboot();
