@@ -126,3 +126,20 @@ test('a host that enters a cluster while its own list is read gives nothing of t
   await alone.refresh();
   assert.deepEqual([await alone.trash(), store.peek(root)], [[], undefined]);
 });
+
+test('a volume of the trash is put back as one that was removed just now: a host that was away does not know that it was brought back meanwhile', async () => {
+  const store = new MemoryBlockStore();
+  const { a, b } = await twoHosts(store);
+  await b.refresh();
+  const [trashed] = await b.trash();
+  await a.restore(trashed!, 'two');
+  await a.refresh();
+  store.lose(root);
+  await new Promise((resolve) => setTimeout(resolve, 2));
+  const before = Date.now();
+  await b.refresh();
+  await a.refresh();
+  const [put] = await a.trash();
+  assert.equal(put?.id, trashed!.id);
+  assert.ok(Date.parse(put.trashedAt!) >= before, 'it is not due before whoever had it sees it there');
+});

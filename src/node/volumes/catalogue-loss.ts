@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { InfinitError, type Logger } from '../../base/index.ts';
 import { type BLinkTree, type Change, ifAbsent } from '../../tree/index.ts';
 import type { CatalogueCopy } from './catalogue-copy.ts';
-import { readEntry } from './catalogue-entry.ts';
+import { type CatalogueEntry, readEntry } from './catalogue-entry.ts';
 import { encode, listKey, liveKey, trashPrefix } from './catalogue-keys.ts';
 
 /** What a list that does not exist yet begins with. */
@@ -33,7 +33,7 @@ export async function putBack(
   const there = first.length > 0 ? new Set<string>() : await listed();
   const lost = [
     ...copy.entries.map((entry) => ({ key: liveKey(entry.name), entry })),
-    ...copy.trashed.map((entry) => ({ key: trashPrefix + entry.id, entry })),
+    ...copy.trashed.map((entry) => ({ key: trashPrefix + entry.id, entry: removedAnew(entry) })),
   ].filter(({ entry }) => !there.has(entry.id));
   if (!isOurs()) throw new InfinitError('unavailable', 'this host enters a cluster, and does not know its list of volumes yet');
   const begin = list === undefined && first.length === 0 ? [newList()] : first;
@@ -52,6 +52,11 @@ export async function putBack(
     logger.error('a volume is not in the list of volumes any more: another has its name there', { volume: entry.name, id: entry.id });
   }
   return listOf(tree);
+}
+
+/** Others may have brought it back since this host knew of it: they have as long as for one that was just removed to do so once more. One that was being deleted nobody could bring back. */
+function removedAnew(entry: CatalogueEntry): CatalogueEntry {
+  return entry.purging === true ? entry : { ...entry, trashedAt: new Date().toISOString() };
 }
 
 function newList(): [string, Change] {
