@@ -36,8 +36,10 @@ const privileges = 0o6000;
 export interface BorrowingEvents extends SayingEvents {
   /** Something was written, and answered, that is not durable. */
   readonly onDirty: (inode: number) => void;
-  /** As of {@link LeftWrites}. */
+  /** Before anything is written to the file. @throws FileSystemError where a program has lost a lock and does not know it. */
   readonly requireLocks: (inode: number) => void;
+  /** As of {@link LeftWrites}. */
+  readonly requireOwn: (inode: number) => void;
   /** As {@link onLost}, of what a process before this one was told to write. */
   readonly onLeftLost: (inode: number, error: FileSystemError) => void;
 }
@@ -69,7 +71,7 @@ export class Borrowing {
 
   constructor(holder: HolderLink, cache: GuestCache, events: BorrowingEvents, clock: Clock, unsaid?: Unsaid) {
     this.#memory = unsaid?.memory;
-    this.left = new LeftWrites(unsaid?.left ?? [], { onSaid: events.onClean, requireLocks: events.requireLocks, onLost: events.onLeftLost });
+    this.left = new LeftWrites(unsaid?.left ?? [], { onSaid: events.onClean, requireOwn: events.requireOwn, onLost: events.onLeftLost });
     this.#holder = holder;
     this.#cache = cache;
     this.#events = events;
@@ -118,6 +120,7 @@ export class Borrowing {
   write(inode: number, offset: number | undefined, all: Uint8Array, request = 0, within = false): MaybePromise<number> | undefined {
     const file = this.#good(inode);
     if (file === undefined) return undefined;
+    this.#events.requireLocks(inode);
     const at = offset ?? file.attributes.size;
     const data = within ? all.subarray(0, Math.max(0, file.attributes.size - at)) : all;
     if (at + data.length > maxFileBytes) throw new FileSystemError('EFBIG');

@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+
 import { InfinitError } from '../../base/index.ts';
 import type { Volume } from '../volume.ts';
 import { type Attributes, type Created, type DirectoryEntry, type FileLock, type FileSystem } from '../file-system.ts';
@@ -39,6 +41,8 @@ type VolumeMethod = Exclude<SharedMethod, Exclude<OwnMethod, 'remake'>>;
  * is let go when it is gone.
  */
 export class CallServer {
+  /** Which opening of the volume this is. */
+  readonly #opening = randomUUID();
   readonly #volume: ServedVolume;
   readonly #kept: KeptAnswers;
   readonly #grace: LockGrace;
@@ -201,8 +205,11 @@ export class CallServer {
       case 'returnLocks':
         return this.#locks.takeBack(peer, guest, args as unknown as ReturnedLocks);
       case 'relock':
-        return this.#locks.setAgain(peer, guest, args[0] as number, args[1] as FileLock);
+        await this.#locks.setAgain(peer, guest, args[0] as number, args[1] as FileLock);
+        return this.#opening;
       case 'relocked':
+        // The locks were told to one before, at this host: it would have none here, and others would not wait for it.
+        if (args[2] !== undefined && args[2] !== this.#opening) throw new Dismissed();
         // At once: the guest may be lent locks as soon as it has an answer to this.
         this.#locks.saidAll(peer, guest, args[1] as string | undefined);
         await this.#isOf(peer, guest, args[0] as string | undefined);

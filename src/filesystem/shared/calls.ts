@@ -52,13 +52,13 @@ export const sharedMethods = {
   removexattr: 'ns',
   getlk: 'nl',
   setlk: 'nlx',
-  /** A lock that was held at the host that served the volume before. */
+  /** A lock that was held at the host that served the volume before. Answered with the name of this opening of the volume. */
   relock: 'nl',
   /**
    * All locks that were held at the host before have been taken again. With the mount's name: what another mount of the host had is nobody's any more; and with that of the process: nor is what
-   * another process of the mount had and this one has not taken again.
+   * another process of the mount had and this one has not taken again. And with the name of the opening that was told of the locks: another one knows nothing of them, and sends the asker back to the start.
    */
-  relocked: '??',
+  relocked: '???',
   /** A host that was {@link Dismissed} has heard of it. With a term: it is let in for calls that bear it alone, which is answered with true. */
   rejoin: '?',
   /** What the asker has in memory is to be good for longer; with `true` it has nothing. */

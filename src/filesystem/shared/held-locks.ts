@@ -51,6 +51,20 @@ export class HeldLocks {
     return this.#byInode.get(inode)?.all() ?? [];
   }
 
+  /** What of the lock's range its owner does not have, to be given back. */
+  gaps(inode: number, lock: FileLock): readonly FileLock[] {
+    const gaps: FileLock[] = [];
+    let { start } = lock;
+    for (const held of this.#byInode.get(inode)?.of(lock.kind, lock.owner) ?? []) {
+      if (held.end < start) continue;
+      if (held.start > lock.end) break;
+      if (held.start > start) gaps.push({ ...lock, type: 'unlock', start, end: held.start - 1 });
+      start = held.end + 1;
+    }
+    if (start <= lock.end) gaps.push({ ...lock, type: 'unlock', start });
+    return gaps;
+  }
+
   count(inode: number): number {
     return this.#byInode.get(inode)?.size ?? 0;
   }

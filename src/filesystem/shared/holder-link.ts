@@ -10,7 +10,7 @@ import { answerIncluded, answerOf, type Answering, asNew, includes, isRecorded, 
 import { GivenUp } from './given-up.ts';
 import type { GuestCache } from './guest-cache.ts';
 import type { Question } from './question.ts';
-import { afterRelocking, isRepeatable, isTransient, pause, remembered, repeatable, retryMs } from './repeating.ts';
+import { isAfterRelocking, isRepeatable, isTransient, pause, remembered, repeatable, retryMs } from './repeating.ts';
 
 /** Told of an attempt: in which generation, and who is asked. */
 type OnAsk = (generation: number, backing: Backing) => void;
@@ -167,7 +167,6 @@ export class HolderLink {
   }
 
   do<M extends SharedMethod>(method: M, ...args: readonly unknown[]): MaybePromise<ResultOf<M>> {
-    this.#greeting.requireLocks(method, args);
     const local = this.#names.asksAgain(method) ? undefined : this.#readyFor(method);
     const again = (): Promise<ResultOf<M>> => this.call<ResultOf<M>>(method, args);
     return local === undefined ? again() : this.settled(method, this.perform<ResultOf<M>>(local, method, args), again, args);
@@ -175,7 +174,6 @@ export class HolderLink {
 
   /** As {@link do}, and says in which generation that was which counts: a handle is good in that one alone, and one that was taken for an older one's would stay open for ever. */
   async doOnce<M extends SharedMethod>(method: M, ...args: readonly unknown[]): Promise<Done<ResultOf<M>>> {
-    this.#greeting.requireLocks(method, args);
     let generation = this.#generation;
     let isRemote = false;
     const local = this.#names.asksAgain(method) ? undefined : this.#readyFor(method);
@@ -227,6 +225,7 @@ export class HolderLink {
   }
 
   perform<T>(local: FileSystem, method: SharedMethod, args: readonly unknown[]): MaybePromise<T> {
+    this.#greeting.requireLocks(method, args);
     const target = method === 'put' ? (this.#backing as Backing & { kind: 'local' }).lending : local;
     const operation = (target as unknown as Record<string, (...values: readonly unknown[]) => MaybePromise<T>>)[method]!;
     return operation.apply(target, [...args]);
@@ -268,7 +267,7 @@ export class HolderLink {
       await this.ready(deadline);
       const backing = this.#backing;
       if (!this.usable || backing === undefined) continue;
-      if (this.#relocking !== undefined && (afterRelocking.has(method) || this.#clock.monotonicMs() < deadline)) {
+      if (this.#relocking !== undefined && (isAfterRelocking(method, args) || this.#clock.monotonicMs() < deadline)) {
         await Promise.race([this.#relocking, this.#change(deadline)]);
         continue;
       }

@@ -22,7 +22,7 @@ export interface LeftEvents {
   /** All that was left of the file is there, and durable. Before what the memory has of it is let go. */
   readonly onSaid: (inode: number) => void;
   /** Before it is said. @throws FileSystemError where it was written under a lock that is lost. */
-  readonly requireLocks: (inode: number) => void;
+  readonly requireOwn: (inode: number) => void;
   /** It never will be. */
   readonly onLost: (inode: number, error: FileSystemError) => void;
 }
@@ -132,7 +132,7 @@ export class LeftWrites {
       try {
         // What the process before had on its way is not taken over anything from then on, but where it is at the version before.
         const { loan } = lots.at(-1)!;
-        this.#events.requireLocks(inode);
+        this.#events.requireOwn(inode);
         await target.put(inode, loan, { expect: version, version, session: 0, pieces: [], changes: {} }, true);
         for (const lot of lots.slice(from)) {
           for (const written of messages(lot, version)) {

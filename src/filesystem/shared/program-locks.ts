@@ -101,10 +101,11 @@ export class ProgramLocks {
   /** A new host knows none of our locks. What meanwhile went to another is lost. What is given back meanwhile waits until this has ended. */
   async lockAgain(backing: Backing): Promise<void> {
     const told = new Set<FileLock>();
+    const openings = new Set<string>();
     for (;;) {
       const left = this.#held.all().filter(({ lock }) => !told.has(lock));
       if (left.length === 0) {
-        const said = this.#sayLockedAgain(backing).finally(() => {
+        const said = this.#sayLockedAgain(backing, [...openings]).finally(() => {
           if (this.#saying === said) this.#saying = undefined;
         });
         this.#saying = said;
@@ -114,7 +115,8 @@ export class ProgramLocks {
       const next = left.values();
       const lane = async (): Promise<void> => {
         for (const { inode, lock } of next) {
-          await this.#lockAgain(backing, inode, lock);
+          const opening = await this.#lockAgain(backing, inode, lock);
+          if (opening !== undefined) openings.add(opening);
           if (this.#holder.backing !== backing) return;
           told.add(lock);
         }
@@ -124,11 +126,15 @@ export class ProgramLocks {
     }
   }
 
-  /** The host gives new locks only when it has heard this of all who may have some. One that does not know it, of an earlier version, waits for a time. */
-  async #sayLockedAgain(backing: Backing): Promise<void> {
-    let args = this.#mount === undefined ? [] : [this.#mount];
+  /**
+   * The host gives new locks only when it has heard this of all who may have some. One that does not know it, of an earlier version, waits for a time.
+   * @param openings of the volume that were told of locks: where it is opened anew meanwhile, at the same host, that may be several, and the last knows too little.
+   */
+  async #sayLockedAgain(backing: Backing, openings: readonly string[]): Promise<void> {
     // Nothing else is locked before this is answered: see {@link lockAgain}.
-    if (!this.#greeted && this.#knowsAll && args.length > 0) args.push(this.#process);
+    const process = !this.#greeted && this.#knowsAll && this.#mount !== undefined ? this.#process : undefined;
+    let args = [this.#mount, process, openings.length === 0 ? undefined : openings.join(' ')];
+    while (args.length > 0 && args.at(-1) === undefined) args.pop();
     while (backing.kind === 'remote' && this.#holder.backing === backing) {
       try {
         this.#holder.learnCalls(backing, decodeAnswer(await this.#holder.ask(backing, 'relocked', args)).calls);
@@ -145,27 +151,32 @@ export class ProgramLocks {
     }
   }
 
-  async #lockAgain(backing: Backing, inode: number, lock: FileLock): Promise<void> {
+  /** Returns which opening of the volume was told; undefined: one of an earlier version, or here, or it is not held any more. */
+  async #lockAgain(backing: Backing, inode: number, lock: FileLock): Promise<string | undefined> {
     while (this.#holder.backing === backing && this.#held.holds(inode, lock)) {
       try {
-        if (backing.kind === 'local') await backing.volume.setlk(inode, lock, false);
-        else decodeResult(await this.#holder.ask(backing, 'relock', [inode, lock]));
-        return;
+        if (backing.kind === 'remote') return decodeResult(await this.#holder.ask(backing, 'relock', [inode, lock])) as string | undefined;
+        await backing.volume.setlk(inode, lock, false);
+        return undefined;
       } catch (error) {
         if (error instanceof FileSystemError) {
-          if (!this.#held.holds(inode, lock)) return;
-          return this.#lose(inode, lock);
+          if (this.#held.holds(inode, lock)) this.#lose(inode, lock);
+          return undefined;
         }
         // Given up meanwhile: all begins anew.
         if (error instanceof Dismissed) await this.#holder.rejoin(backing).catch(() => {});
         if (this.#holder.backing === backing) await pause(retryMs);
       }
     }
+    return undefined;
   }
 
   async set(inode: number, lock: FileLock, wait: boolean, signal?: AbortSignal): Promise<void> {
     const global = { ...lock, owner: this.global(lock.owner) };
-    if (lock.type === 'unlock') return this.#giveBack(inode, global, () => this.#unlock(inode, global));
+    if (lock.type === 'unlock') {
+      this.#lost.forget(inode, global);
+      return this.#giveBack(inode, global, () => this.#unlock(inode, global));
+    }
     // Who has lost one and asks for more believes that it has that yet.
     if (this.#lost.has(inode, global)) throw lostLock();
     this.#undelivered.requireRoom();
@@ -194,12 +205,22 @@ export class ProgramLocks {
         // The host that serves the volume waits a moment only, and ours not beyond the end of its lease.
         if (wait && (errno === 'EAGAIN' || errno === 'EINTR') && signal?.aborted !== true) continue;
         // A program that was told "no" gives nothing back.
-        if ((doubtful || errno === undefined) && !this.#held.has(inode, global.kind, global.owner))
-          void this.#giveBack(inode, { ...global, type: 'unlock' }, () => this.#unlock(inode, { ...global, type: 'unlock' })).catch(() => {});
+        if (doubtful || errno === undefined) this.#undo(inode, global);
+        if (this.#lost.has(inode, global)) throw lostLock();
         throw wait && errno === 'EAGAIN' ? new FileSystemError('EINTR') : error;
       }
     }
+    // It may be by this very question that its host has heard of the loss.
+    if (this.#lost.has(inode, global)) {
+      this.#undo(inode, global);
+      throw lostLock();
+    }
     this.#held.note(inode, global);
+  }
+
+  /** What a program is not told that it has goes back; what it has lost it has not given back with that. */
+  #undo(inode: number, lock: FileLock): void {
+    for (const gap of this.#held.gaps(inode, lock)) void this.#giveBack(inode, gap, () => this.#unlock(inode, gap)).catch(() => {});
   }
 
   /** What is held went to others, and was given back since: who serves the volume by now does not know. */
@@ -301,6 +322,7 @@ export class ProgramLocks {
     close: (isOwn: boolean) => Promise<boolean>,
   ): Promise<void> {
     const all: FileLock = { kind, type: 'unlock', owner: this.global(owner), pid: 0, start: 0, end: Infinity };
+    this.#lost.forget(inode, all);
     return this.#giveBack(inode, all, async () => {
       await settle();
       // Not after the host is told that it is closed: where this one just says which locks of the file it had granted, they would be there for good that came behind that.
@@ -315,7 +337,6 @@ export class ProgramLocks {
    */
   async #giveBack(inode: number, unlock: FileLock, tell: () => Promise<void>): Promise<void> {
     this.#held.note(inode, unlock);
-    this.#lost.forget(inode, unlock);
     const key = keyOf(unlock);
     const told = this.#tell(this.#releases.get(key), tell);
     const through = told.then(({ heard }) => (heard ? undefined : this.#undelivered.add(() => this.#unlockLate(inode, unlock))));

@@ -22,9 +22,11 @@ export class ProgramWrites {
   readonly #borrowing: Borrowing;
   readonly #files: OpenHandles;
   readonly #turns: KeyedQueue;
+  readonly #requireLocks: (inode: number) => void;
 
-  /** @param turns in which an inode is asked to be changed by calls that it is to include: the last of this host is what it remembers. */
-  constructor(holder: HolderLink, borrowing: Borrowing, files: OpenHandles, turns: KeyedQueue) {
+  /** @param requireLocks as of {@link Borrowing}. @param turns in which an inode is asked to be changed by calls that it is to include: the last of this host is what it remembers. */
+  constructor(holder: HolderLink, borrowing: Borrowing, files: OpenHandles, turns: KeyedQueue, requireLocks: (inode: number) => void) {
+    this.#requireLocks = requireLocks;
     this.#turns = turns;
     this.#holder = holder;
     this.#borrowing = borrowing;
@@ -85,6 +87,8 @@ export class ProgramWrites {
     const method = write.within === true ? 'writeMapped' : 'write';
     const here = this.#files.here(handle);
     const { local } = this.#holder;
+    // A page of a time in which another host had such a lock, say, would go over what that wrote.
+    if (local !== undefined) this.#requireLocks(inode);
     const written =
       here === undefined || local === undefined
         ? undefined

@@ -1,5 +1,6 @@
 import { codeOf } from '../../base/index.ts';
 import type { SharedMethod } from './calls.ts';
+import { effectsOf } from './effects.ts';
 
 /** Methods that may simply be made again after an unknown outcome, where nobody remembers it. */
 export const repeatable: ReadonlySet<SharedMethod> = new Set([
@@ -71,8 +72,7 @@ export const remembered: ReadonlySet<SharedMethod> = new Set([
   'put',
   'remake',
 ]);
-/** Releases must not overtake the locks that a new host is told of, nor what changes files whose locks may turn out to be lost. */
-export const afterRelocking: ReadonlySet<SharedMethod> = new Set([
+const afterRelocking: ReadonlySet<SharedMethod> = new Set([
   'setlk',
   'flush',
   'release',
@@ -84,8 +84,24 @@ export const afterRelocking: ReadonlySet<SharedMethod> = new Set([
   'append',
   'fallocate',
   'copyFileRange',
+  'borrow',
   'put',
+  'setxattr',
+  'removexattr',
+  'symlink',
+  'mknod',
+  'mkdir',
+  'unlink',
+  'rmdir',
+  'rename',
+  'link',
+  'create',
 ]);
+
+/** Releases must not overtake the locks that a new host is told of, nor anything that changes something while locks may turn out to be lost. */
+export function isAfterRelocking(method: SharedMethod, args: unknown): boolean {
+  return afterRelocking.has(method) || (method === 'open' && Array.isArray(args) && effectsOf(method, args) !== undefined);
+}
 
 /** Whether it may simply be made again after an unknown outcome. */
 export function isRepeatable(method: SharedMethod, args: readonly unknown[]): boolean {

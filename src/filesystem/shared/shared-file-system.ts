@@ -123,7 +123,8 @@ export class SharedFileSystem implements FileSystem {
           // What was written to a file that is gone is lost: no program needs to know more.
           this.#lost.add([inode], this.#files.all(), error.errno === 'ESTALE' ? new FileSystemError('EIO', error.message) : error);
         },
-        requireLocks: (inode) => this.#locks.requireOwn(inode),
+        requireLocks: (inode) => this.#locks.requireLocks(inode),
+        requireOwn: (inode) => this.#locks.requireOwn(inode),
         onLeftLost: (inode, error) => {
           written?.onLost(inode, error);
           this.#kernel?.lost(inode, true);
@@ -142,7 +143,7 @@ export class SharedFileSystem implements FileSystem {
     this.#files = new OpenHandles(this.#holder, this.#undelivered, (inode) => this.#made.settled(inode));
     this.#view = new ProgramView(this.#holder, this.#cache, this.#borrowing, this.#guest, this.#files);
     this.#mappings = new GuestMappings(this.#holder, this.#borrowing);
-    this.#writes = new ProgramWrites(this.#holder, this.#borrowing, this.#files, this.#turns);
+    this.#writes = new ProgramWrites(this.#holder, this.#borrowing, this.#files, this.#turns, (inode) => this.#locks.requireLocks(inode));
     this.#made = new MadeFiles(this.#holder, clock, ({ inode, parent, name }, error) => {
       this.#lost.add(name === '' ? [inode] : [inode, parent], this.#files.all(), error);
     });
@@ -341,12 +342,9 @@ export class SharedFileSystem implements FileSystem {
     return this.#view.read(inode, handle, offset, length);
   }
   write(inode: number, handle: number, offset: number, data: Uint8Array, killPrivileges: boolean, append = false): MaybePromise<number> {
-    this.#locks.requireLocks(inode);
     return this.#writes.write({ inode, handle, offset: append ? undefined : offset, killPrivileges, request: this.#request }, data);
   }
   writeMapped(inode: number, handle: number, offset: number, data: Uint8Array): MaybePromise<number> {
-    // A page of a time in which another host had such a lock would go over what that wrote.
-    this.#locks.requireLocks(inode);
     return this.#writes.write({ inode, handle, offset, killPrivileges: false, within: true, request: this.#request }, data);
   }
   flush(inode: number, handle: number, lockOwner: LockOwner): MaybePromise<void> {

@@ -181,13 +181,14 @@ export class LockFleet {
     void grace.over.then(() => {
       if (opening === this.#opening) for (let peer = 1; peer < hosts; peer++) if (!this.#relocked.has(peer)) this.#lose(peer);
     });
-    const server = (this.#server = new CallServer(
+    const server = new CallServer(
       served,
       (shown) => volume.keep(shown),
       grace,
       () => {},
       grants,
-    ));
+    );
+    this.#server = server;
     if (this.#mutant !== 'ignorant') server.knowLost([...this.#givenUp], (peer) => this.#givenUp.delete(peer));
     own.setBacking({ kind: 'local', volume, grace: grace.over, lending: volume.lending });
     this.#welcome = (peer) => {
@@ -202,13 +203,14 @@ export class LockFleet {
         if (this.#crowded && method === 'write') await this.#time.sleep(Math.floor(this.#chance() * crowdedMs));
         if (connection !== this.#connections[peer]) throw new InfinitError('unavailable', 'cut off');
         if (this.#mutant === 'termless' && method === 'rejoin' && args.length > 0) throw new InfinitError('bad-argument', 'too many arguments');
-        if (opening !== this.#opening) throw new InfinitError('unavailable', 'the volume was opened anew');
+        // It may have been opened anew since the guest last heard who serves it.
+        const [server, reached] = [this.#server, this.#opening];
         // What a killed daemon had on its way may come late.
         if (dead && method !== 'borrowLocks' && method !== 'returnLocks') throw new InfinitError('unavailable', 'killed');
         this.asked.push(`${this.#time.clock.monotonicMs()} ${peer} ${method}`);
         const answer = await server.serve(String(peer), call);
-        if (opening !== this.#opening) throw new InfinitError('unknown-outcome', 'the lease of the volume ended meanwhile');
-        if (method === 'relocked' && opening === this.#opening) this.#relocked.add(peer);
+        if (reached !== this.#opening) throw new InfinitError('unknown-outcome', 'the lease of the volume ended meanwhile');
+        if (method === 'relocked') this.#relocked.add(peer);
         await this.#ways.pass(peer);
         if (this.#chance() < 0.05 || connection !== this.#connections[peer]) throw new InfinitError('unavailable', 'lost');
         return answer;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { LockGrace, type LostLocksNotice, SharedFileSystem } from '../../../src/filesystem/index.ts';
+import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { MemoryRecords } from '../../suites/memory-records.ts';
 import { bytes, errnoOf, open, put, root, user } from '../harness.ts';
@@ -139,6 +140,29 @@ test('before others are given what it had, the next holder will know of one that
   await locked;
 });
 
+test('a greeting whose locks another opening of the volume was told ends nobody’s wait', async () => {
+  const store = new MemoryBlockStore();
+  const first = new Serving(await open(store));
+  const inode = await put(first.volume, root, 'f', 'old', true);
+  const guest = first.guest('a');
+  await guest.setlk(inode, posix('1', 'write', 0, 9), false);
+  const second = Promise.withResolvers<Serving>();
+  using grace = new LockGrace([{ peer: 'a', ms: 60_000 }]);
+  let serving = first;
+  const ask = async (call: Uint8Array): Promise<Uint8Array> => {
+    if (decodeCall(call).method === 'relocked' && serving === first) {
+      await first.volume.close();
+      second.resolve((serving = new Serving(await open(store), grace)));
+    }
+    return serving.server.serve('a', call);
+  };
+  guest.setBacking({ kind: 'remote', ask });
+  const { own } = await second.promise;
+  assert.equal(await errnoOf(() => own.setlk(inode, posix('9', 'write', 0, 9), false)), 'EAGAIN');
+  await guest.setlk(inode, posix('1', 'unlock', 0, 9), false);
+  assert.equal(await errnoOf(() => own.setlk(inode, posix('9', 'write', 0, 9), false)), 'none');
+});
+
 test('a host that serves the volume itself by then has lost its own', async () => {
   const { own, volume } = new Serving(await open(new MemoryBlockStore()));
   const inode = await put(volume, root, 'f', 'old', true);
@@ -174,6 +198,32 @@ test('what a program writes that has lost its lock goes over nothing, until it h
     assert.equal(await errnoOf(() => guest.write(inode, handle, 0, bytes('OLD'), false)), 'EIO');
     await errnoOf(() => (kind === 'posix' ? guest.flush(inode, other, '1') : guest.release(inode, other, '1')));
     assert.equal(await errnoOf(() => guest.write(inode, handle, 0, bytes('N'), false)), 'none');
+  }
+});
+
+test('nor by asking for another lock, which may be how its host hears of the loss, and is refused then', async () => {
+  for (const others of ['write', 'read', 'unlock'] as const) {
+    for (const [start, end] of [
+      [0, 9],
+      [15, 25],
+    ] as const) {
+      const serving = new Serving(await open(new MemoryBlockStore()));
+      const inode = await put(serving.volume, root, 'f', 'old', true);
+      const guest = serving.guest('a');
+      const handle = await guest.open(inode, 2);
+      await guest.setlk(inode, posix('1', 'read', 0, 9), false);
+      await guest.setlk(inode, posix('1', 'read', 20, 29), false);
+      await serving.server.dismiss('a');
+      for (const type of ['write', others] as const) await serving.own.setlk(inode, posix('9', type, 0, 9), false);
+      assert.equal(await errnoOf(() => guest.setlk(inode, posix('1', 'write', start, end), false)), 'EIO');
+      assert.equal(await errnoOf(() => guest.write(inode, handle, 0, bytes('OLD'), false)), 'EIO');
+      // It has what it had.
+      await aMoment(1);
+      assert.equal(await errnoOf(() => serving.own.setlk(inode, posix('8', 'write', 29, 29), false)), 'EAGAIN');
+      assert.equal(await errnoOf(() => serving.own.setlk(inode, posix('8', 'write', 15, 19), false)), 'none');
+      await guest.setlk(inode, posix('1', 'unlock', 0, 9), false);
+      assert.equal(await errnoOf(() => guest.write(inode, handle, 0, bytes('new'), false)), 'none');
+    }
   }
 });
 
@@ -342,6 +392,50 @@ test('nor does it where the file was lent meanwhile to the host that has just he
   arrive();
   assert.equal(await written, 'EIO');
   assert.equal(Buffer.concat(await guest.read(inode, handle, 0, 9)).toString(), 'old');
+});
+
+test('nor to another file that was lent to it since, or is to be made larger, whoever serves the volume', async () => {
+  const store = new MemoryBlockStore();
+  const serving = new Serving(await open(store));
+  const [inode, log] = [await put(serving.volume, root, 'db', 'old', true), await put(serving.volume, root, 'db-wal', 'old', true)];
+  const guest = await serving.keepingGuest(store);
+  await guest.open(inode, 2);
+  const handle = await guest.open(log, 2);
+  await guest.setlk(inode, flock('1', 'write'), false);
+  await serving.server.dismiss('guest');
+  for (const type of ['write', 'unlock'] as const) await serving.own.setlk(inode, flock('9', type), false);
+  const arrive = serving.holdBack('relock');
+  void Promise.resolve(guest.getattr(root)).catch(() => {});
+  await aMoment();
+  const written = errnoOf(() => guest.write(log, handle, 0, bytes('OLD'), false));
+  await aMoment();
+  arrive();
+  assert.equal(await written, 'EIO');
+  assert.equal(Buffer.concat(await guest.read(log, handle, 0, 9)).toString(), 'old');
+  const { own } = serving;
+  const ownHandle = await own.open(log, 2);
+  await own.setlk(inode, posix('1', 'write', 0, 9), false);
+  own.loseLocks();
+  assert.equal(await errnoOf(() => own.fallocate(log, ownHandle, 0, 0, 99)), 'EIO');
+});
+
+test('nor is a name taken away before it is known whether a lock is lost, however long that takes', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(serving.volume, root, 'db', 'old', true);
+  await put(serving.volume, root, 'db-journal', 'old', true);
+  const guest = serving.guest('a');
+  await guest.setlk(inode, flock('1', 'write'), false);
+  await serving.server.dismiss('a');
+  for (const type of ['write', 'unlock'] as const) await serving.own.setlk(inode, flock('9', type), false);
+  const arrive = serving.holdBack('relock');
+  void Promise.resolve(guest.getattr(root)).catch(() => {});
+  await aMoment();
+  const removed = errnoOf(() => guest.unlink(root, 'db-journal'));
+  await aMoment();
+  for (let pass = 0; pass < 7; pass++) await serving.time.pass(10_000);
+  await removed;
+  assert.ok((await serving.own.lookup(root, 'db-journal')) !== undefined);
+  arrive();
 });
 
 test('who closes a file and is told of a loss by that has no lock of it any more', async () => {
