@@ -69,6 +69,47 @@ test('a host that went with its network is given up as soon as one that was kill
   t.mock.timers.reset();
 });
 
+test('who is back before its loss is noted, and lost once more, is noted before it is given up', async (t) => {
+  const network = new MemoryNetwork();
+  await using self = network.open('self');
+  network.open('other');
+  const store = new MemoryBlockStore();
+  const sent: VolumeCommand[] = [];
+  const held = Promise.withResolvers<void>();
+  let holdsBack = false;
+  const slow = new Proxy(store, {
+    get: (target, name) =>
+      name === 'commit'
+        ? async (...args: Parameters<MemoryBlockStore['commit']>) => {
+            if (holdsBack) await held.promise;
+            return target.commit(...args);
+          }
+        : (Reflect.get(target, name) as () => unknown).bind(target),
+  });
+  await using sharing = share(self, slow, sent);
+  await sharing.start();
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  holdsBack = true;
+  network.crash('other');
+  t.mock.timers.tick(4000);
+  await noted();
+  network.open('other');
+  network.crash('other');
+  t.mock.timers.tick(4000);
+  await noted();
+  assert.deepEqual(dismissed(sent), []);
+  held.resolve();
+  for (let pass = 0; pass < 5; pass++) {
+    await noted();
+    t.mock.timers.tick(1000);
+  }
+  await noted();
+  assert.deepEqual(dismissed(sent), ['other']);
+  const block = await store.fetch(namedAddress(volumeId, 'lease'));
+  assert.deepEqual((JSON.parse(Buffer.from(block!.payload).toString()) as { dismissed?: unknown }).dismissed, ['other']);
+  t.mock.timers.reset();
+});
+
 test('whose locks a new holder waits for: of those that have the volume mounted, do not answer or have been away for a moment only', async () => {
   const network = new MemoryNetwork();
   await using self = network.open('self');

@@ -13,7 +13,7 @@ import { type OpenVolume, SharedRole, type SharedRoleParts } from '../../src/nod
 import type { Volume } from '../../src/filesystem/index.ts';
 import { encodeCall } from '../../src/filesystem/shared/calls.ts';
 import type { BlockStore } from '../../src/store/index.ts';
-import type { VolumeCommand, VolumeEvent } from '../../src/node/volumes/volume-worker-protocol.ts';
+import type { OpenCommand, VolumeCommand, VolumeEvent } from '../../src/node/volumes/volume-worker-protocol.ts';
 import { MemoryNetwork } from '../../src/overlay/index.ts';
 import { bytes, contentOf, errnoOf, look, open, put, root, user, volumeId } from '../filesystem/harness.ts';
 import { eventually } from '../docker/process.ts';
@@ -206,6 +206,33 @@ test('the lease says who may have had locks and is not waited for, before others
   await eventually('it is noted', async () => sent.find((command) => command.type === 'noted'));
   assert.deepEqual(await dismissed(), ['b', 'd']);
   opened.store.close();
+});
+
+test('a host that comes to serve the volume and had been given up is so in the lease until its own locks are let go, and no longer', async () => {
+  const store = new MemoryBlockStore();
+  await using transport = new MemoryNetwork().open('a');
+  const payload = Buffer.from(JSON.stringify({ holder: 'b', count: 7, released: true, termMs: 4000, dismissed: ['a', 'c'] }));
+  await store.commit([{ update: [{ address: namedAddress(volumeId, 'lease'), expect: 'any', payload }] }]);
+  const sent: OpenCommand[] = [];
+  await using sharing = sharingOf(transport, store, (command) => {
+    if (command.type !== 'holder') return;
+    command.store.close();
+    sent.push(command);
+  });
+  await sharing.start();
+  const dismissed = async (): Promise<unknown> => {
+    const block = await store.fetch(namedAddress(volumeId, 'lease'));
+    return (JSON.parse(Buffer.from(block!.payload).toString()) as { dismissed?: unknown }).dismissed;
+  };
+  const first = await eventually('it is opened', async () => sent[0]);
+  assert.deepEqual(first.dismissed, ['a', 'c']);
+  assert.deepEqual(await dismissed(), ['a', 'c']);
+  sharing.hear({ type: 'opened', session: first.session });
+  // What its programs locked since is theirs.
+  sharing.hear({ type: 'not-opened', session: first.session, code: 'conflict', message: 'another session has written to the volume' });
+  const second = await eventually('it is opened anew', async () => sent[1]);
+  assert.deepEqual(second.dismissed, ['c']);
+  await eventually('the lease says so', async () => (JSON.stringify(await dismissed()) === '["c"]' ? true : undefined));
 });
 
 test('a volume that another host had for a moment, unnoticed, is opened anew', async () => {

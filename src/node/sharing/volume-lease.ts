@@ -44,8 +44,8 @@ const readOptions = { deadlineMs: callMs, unleased: true } as const;
 
 /** Who has the volume open, as this host knows it. A lease that lapsed and came back without anybody else having had it in between is of the same tenure. */
 export type LeaseState =
-  /** `dismissed`: as of the record. `inherited`: a process before this one had it until its end, and may have promised guests something. */
-  | { readonly role: 'holder'; readonly tenure: Tenure; readonly inherited: boolean; readonly dismissed: readonly string[] }
+  /** `inherited`: a process before this one had it until its end, and may have promised guests something. */
+  | { readonly role: 'holder'; readonly tenure: Tenure; readonly inherited: boolean }
   /** `opening`: another one when the holder, back from a crash say, has opened the volume anew and knows nothing of this host's locks and files. */
   | { readonly role: 'guest'; readonly holder: string; readonly opening: string | undefined }
   | { readonly role: 'none' };
@@ -98,21 +98,23 @@ export class VolumeLease implements AsyncDisposable {
     return this.#state.role === 'holder' && this.#tenure.leftMs(this.#options.clock) > 0;
   }
 
-  /** What the host had locked is about to be free: the next holder is to know that. Resolves when it will, or somebody else holds the lease; false: that was so already. */
-  async dismiss(peer: string): Promise<boolean> {
-    const isNew = !this.#dismissed.has(peer);
+  /** What the host had locked is about to be free: the next holder is to know that. Resolves when it will, or somebody else holds the lease. */
+  async dismiss(peer: string): Promise<void> {
     this.#dismissed.add(peer);
     // A lease that lapsed may go on as it was.
     while (this.#state.role !== 'guest' && !this.#closed && this.#dismissed.has(peer) && !this.#saidDismissed.has(peer)) {
       await this.beat();
       if (!this.#saidDismissed.has(peer)) await new Promise((resolve) => setTimeout(resolve, resumedMs));
     }
-    return isNew;
   }
 
-  /** Hosts of which that was said and that have not greeted this one. */
+  /** Hosts of which that was said, by holders before as well, and that have not greeted this one: itself among them until it has let its own locks go. */
   get dismissed(): Iterable<string> {
     return this.#dismissed;
+  }
+
+  isDismissed(peer: string): boolean {
+    return this.#dismissed.has(peer);
   }
 
   /** The host knows which locks it has. */
@@ -243,10 +245,7 @@ export class VolumeLease implements AsyncDisposable {
     this.#extend(began);
     this.#options.logger.debug('the lease of the volume came to this host', { from: record?.holder });
     const inherited = record?.holder === this.#options.self && !record.released && !unbroken;
-    const dismissed = [...this.#dismissed];
-    // Whoever opens the volume knows its own locks.
-    this.#dismissed.delete(this.#options.self);
-    this.#become({ role: 'holder', tenure: this.#tenure, inherited, dismissed });
+    this.#become({ role: 'holder', tenure: this.#tenure, inherited });
   }
 
   /** Nobody wrote since this process did. A renewal whose outcome was unknown may have come through late: no other process can put this host's name on what this one wrote. */

@@ -69,6 +69,8 @@ export class VolumeSharing implements AsyncDisposable {
   readonly #served = new Questions<Uint8Array>();
   readonly #recalls = new Questions<void>();
   readonly #lost = new Map<string, NodeJS.Timeout>();
+  /** Hosts whose loss is noted in the lease, and not said to the worker yet. */
+  readonly #noted = new Set<string>();
   readonly #stops: (() => void)[];
   #state: LeaseState = { role: 'none' };
   /** What the worker was told last to open; undefined: when the lease resumes there is nothing to go on with. */
@@ -179,6 +181,8 @@ export class VolumeSharing implements AsyncDisposable {
     if (event.type === 'opened') {
       this.#lostParts = undefined;
       this.#first.resolve();
+      // It has let go what its programs had locked, if it was given up. A daemon that dies before leaves that to the next.
+      if (event.session === this.#opened?.session) this.#lease.greeted(this.#options.transport.self);
       return true;
     }
     if (event.type === 'greeted') {
@@ -186,6 +190,7 @@ export class VolumeSharing implements AsyncDisposable {
       return true;
     }
     if (event.type === 'unheard') {
+      this.#noted.delete(event.peer);
       void this.#lease.dismiss(event.peer).then(() => this.#options.send({ type: 'noted', id: event.id }));
       return true;
     }
@@ -274,8 +279,7 @@ export class VolumeSharing implements AsyncDisposable {
   /** Tries for as long as the lease is ours: nobody else can. */
   async #open(state: LeaseState & { role: 'holder' }): Promise<void> {
     const { send, store, volumeId, logger, lostFor, onDeleted } = this.#options;
-    const { self } = this.#options.transport;
-    const dismissed = [...this.#lease.dismissed, ...(state.dismissed.includes(self) ? [self] : [])];
+    const dismissed = [...this.#lease.dismissed];
     this.#shut();
     while (this.#state === state && !this.#closed) {
       try {
@@ -285,7 +289,7 @@ export class VolumeSharing implements AsyncDisposable {
           return onDeleted();
         }
         // Nobody waits for these: others may have at once what they had locked at the host before.
-        await Promise.all([...lostFor()].map(async ([peer, forMs]) => forMs >= dismissAfterMs && this.#lease.dismiss(peer)));
+        await Promise.all([...lostFor()].map(async ([peer, forMs]) => (forMs < dismissAfterMs ? undefined : this.#lease.dismiss(peer))));
         if (this.#state !== state) return;
         const session = await claimSession(store, volumeId);
         if (this.#state !== state) return;
@@ -375,13 +379,13 @@ export class VolumeSharing implements AsyncDisposable {
 
   async #dismiss(peer: string): Promise<void> {
     const timer = this.#lost.get(peer);
-    const isNew = this.#state.role !== 'guest' && (await this.#lease.dismiss(peer));
-    if (this.#lost.get(peer) !== timer) {
-      // It is back, and was not given up.
-      if (isNew) this.#lease.greeted(peer);
-      return;
+    if (this.#state.role !== 'guest') {
+      if (!this.#lease.isDismissed(peer)) this.#noted.add(peer);
+      await this.#lease.dismiss(peer);
     }
+    if (this.#lost.get(peer) !== timer) return;
     this.#lost.delete(peer);
+    this.#noted.delete(peer);
     this.#options.send({ type: 'dismiss', peer });
   }
 
@@ -389,6 +393,8 @@ export class VolumeSharing implements AsyncDisposable {
     if (!this.#lost.has(peer)) return;
     clearTimeout(this.#lost.get(peer));
     this.#lost.delete(peer);
+    // It was not given up.
+    if (this.#noted.delete(peer)) this.#lease.greeted(peer);
     this.#options.send({ type: 'silence', peer, over: true });
   }
 
