@@ -19,6 +19,8 @@ test('below a list of blocks stands how many there are of each result', () => {
     'missing in all: b',
     '5 mutable blocks of this host: 3 without a majority in reach, 0 rewritten, 0 given up',
   ]);
+  const more = renderSalvage({ looked: 5000, underQuorum: 3200, rewritten: 3200, givenUp: 0, blocks }, 'table').split('\n');
+  assert.deepEqual(more.slice(-6, -3), ['', 'of the first 3, which are listed:', '2 refused: wait']);
   assert.deepEqual(renderSalvage({ looked: 5, underQuorum: 0, rewritten: 0, givenUp: 0, blocks: [] }, 'table').split('\n').length, 1);
 });
 

@@ -34,10 +34,12 @@ export function renderSalvage(answer: SalvageAnswer, format: string): string {
   if (answer.blocks.length === 0) return [...accepted, ...toAccept, counts].join('\n');
   // The list may be of many thousands.
   const results = [...Map.groupBy(answer.blocks, resultOf)].map(([result, { length }]) => `${length} ${result}`);
+  const listed = answer.blocks.length;
+  const first = listed < answer.underQuorum ? [`of the first ${listed}, which are listed:`] : [];
   const missing = [...new Set(answer.blocks.flatMap((block) => block.missing))].sort();
   // As `--lost` takes them: names of hosts that were expelled are in no list.
   const named = missing.length === 0 ? [] : [`missing in all: ${missing.join(' ')}`];
-  return [renderTable(answer.blocks, columns), '', ...results, ...named, ...accepted, ...toAccept, counts].join('\n');
+  return [renderTable(answer.blocks, columns), '', ...first, ...results, ...named, ...accepted, ...toAccept, counts].join('\n');
 }
 
 /** What it means that a person accepts what nobody is left to know of. */
