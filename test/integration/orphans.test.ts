@@ -56,7 +56,8 @@ test('what a killed daemon was writing is found and freed, and nothing else', as
   assert.deepEqual([report.problems, report.unreferenced], [[], undefined]);
 });
 
-test('a host that serves a volume after another was lost frees what that one had been writing, on all hosts', async () => {
+/** One host writes and is lost, and another one serves the volume. False: the crash left nothing, as it may. */
+async function freesAfterLoss(): Promise<boolean> {
   await using cluster = await ClusterProcesses.start(3);
   const [first, second, third] = cluster.hosts;
   const place = await first!.mount('data');
@@ -75,8 +76,13 @@ test('a host that serves a volume after another was lost frees what that one had
     freed.problems.filter((problem) => !/^the volume counts \d+ bytes/.test(problem)),
     [],
   );
-  assert.ok(freed.unreferenced! > 0, 'the crash left nothing');
   const after = await second!.client.checkVolume('data');
   assert.deepEqual([after.problems, after.unreferenced], [[], 0]);
   assert.match(await sh('sha256sum -c sum', { cwd: there }), /OK/);
+  return freed.unreferenced! > 0;
+}
+
+test('a host that serves a volume after another was lost frees what that one had been writing, on all hosts', async () => {
+  for (let left = 3; left > 0; left--) if (await freesAfterLoss()) return;
+  assert.fail('no crash left anything');
 });

@@ -75,6 +75,8 @@ test('two copies of one host on the two sides of a cut both stop once it heals, 
     );
   for (const host of [a, b])
     await soon(`${host.address} says so`, async () => /two processes run|another process of that number/.test(await reasons(host)));
+  // What a side was leased by its copy may be told there until that is over.
+  await soon('they agree', async () => (await read(a)) === (await read(b)));
   const left = await read(a);
   assert.ok(left === 'of one side' || left === 'of the other', `${left} is one of the two`);
   assert.equal(await read(b), left);
