@@ -5,51 +5,57 @@ import { hasResend, linux } from './wire/index.ts';
 /** A holder answers `hello` at once; one that does not is as good as none. */
 const helloTimeoutMs = 5000;
 
-/** Asks the holder which mounts it keeps, after all that it was told until now; undefined: it does not answer. */
-async function ask(): Promise<readonly AdoptedMount[] | undefined> {
-  const answer = Promise.withResolvers<readonly AdoptedMount[] | undefined>();
-  const hear = (message: FromHolder): void => {
-    if (message.type === 'inherit') answer.resolve(message.mounts);
-  };
-  process.on('message', hear);
-  const timer = setTimeout(() => answer.resolve(undefined), helloTimeoutMs);
-  // A holder that has just died is no reason to fail: without the callback the error would end the process.
-  process.send!({ type: 'hello' } satisfies ToHolder, undefined, undefined, (error) => error !== null && answer.resolve(undefined));
-  const mounts = await answer.promise;
-  clearTimeout(timer);
-  process.off('message', hear);
-  return mounts;
-}
-
 /** The daemon's side of the holder. Without one all works, only that no mount outlives the daemon. */
 export class HolderClient {
-  readonly #inherited: readonly AdoptedMount[];
   readonly #logger: Logger;
-  #connected: boolean;
+  #inherited: readonly AdoptedMount[] = [];
+  #connected = false;
+  /** Who asked which mounts are kept: the holder answers one after the other. */
+  readonly #asked: ((mounts: readonly AdoptedMount[] | undefined) => void)[] = [];
 
-  private constructor(connected: boolean, inherited: readonly AdoptedMount[], logger: Logger) {
-    this.#connected = connected;
-    this.#inherited = inherited;
+  private constructor(logger: Logger) {
     this.#logger = logger;
-    if (!connected) return;
-    process.on('message', (message: FromHolder) => {
-      if (message.type === 'refused') logger.warn('the holder cannot keep a mount', { volume: message.volume, reason: message.reason });
-    });
-    process.once('disconnect', () => {
-      this.#connected = false;
-      logger.warn('the holder process is gone: mounts no longer outlive the daemon');
-    });
-    // The channel alone is no reason to live on. Must come after the listener, which would hold it again.
-    process.channel?.unref();
   }
 
   /** To be called once, first thing in the main thread. */
   static async connect(logger: Logger): Promise<HolderClient> {
-    if (process.env[holderVariable] === undefined || process.send === undefined) return new HolderClient(false, [], logger);
+    const client = new HolderClient(logger);
+    if (process.env[holderVariable] === undefined || process.send === undefined) return client;
     // Programs that the daemon starts have no holder.
     delete process.env[holderVariable];
-    const mounts = await ask();
-    return new HolderClient(mounts !== undefined, mounts ?? [], logger);
+    await client.#greet();
+    return client;
+  }
+
+  async #greet(): Promise<void> {
+    process.on('message', (message: FromHolder) => this.#hear(message));
+    const mounts = await this.#ask();
+    // The channel alone is no reason to live on. Must come after the listener, which would hold it again.
+    process.channel?.unref();
+    if (mounts === undefined) return;
+    this.#inherited = mounts;
+    this.#connected = true;
+    process.once('disconnect', () => {
+      this.#connected = false;
+      this.#logger.warn('the holder process is gone: mounts no longer outlive the daemon');
+    });
+  }
+
+  #hear(message: FromHolder): void {
+    if (message.type === 'inherit') this.#asked.shift()?.(message.mounts);
+    else this.#logger.warn('the holder cannot keep a mount', { volume: message.volume, reason: message.reason });
+  }
+
+  /** Asks the holder which mounts it keeps, after all that it was told until now; undefined: it does not answer. */
+  async #ask(): Promise<readonly AdoptedMount[] | undefined> {
+    const { promise, resolve } = Promise.withResolvers<readonly AdoptedMount[] | undefined>();
+    this.#asked.push(resolve);
+    const timer = setTimeout(() => resolve(undefined), helloTimeoutMs);
+    // A holder that has just died is no reason to fail: without the callback the error would end the process.
+    process.send!({ type: 'hello' } satisfies ToHolder, undefined, undefined, (error) => error !== null && resolve(undefined));
+    const mounts = await promise;
+    clearTimeout(timer);
+    return mounts;
   }
 
   /** Is there a holder? */
@@ -78,7 +84,7 @@ export class HolderClient {
    */
   async keeps(mount: { readonly connection: number }): Promise<boolean> {
     if (!this.#connected) return false;
-    const mounts = await ask();
+    const mounts = await this.#ask();
     return this.#connected && (mounts === undefined || mounts.some(({ connection }) => connection === mount.connection));
   }
 
