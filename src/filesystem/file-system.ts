@@ -213,6 +213,11 @@ export interface FileLock {
   readonly end: number;
 }
 
+/** What gives back all that an owner has locked of a file in one of the two ways. */
+export function unlockAll(kind: FileLock['kind'], owner: LockOwner): FileLock {
+  return { kind, type: 'unlock', owner, pid: 0, start: 0, end: Infinity };
+}
+
 /** A request of a mount's kernel: named alike where a process serves it that took the mount over from one that died. */
 export interface KernelRequest {
   /** The mount. */

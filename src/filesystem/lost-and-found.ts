@@ -1,6 +1,6 @@
-import { codeOf } from '../base/index.ts';
 import type { VolumeCore } from './core.ts';
 import { correctLinks } from './correct-links.ts';
+import { unlessLost } from './failure.ts';
 import { FileSystemError } from './file-system.ts';
 import type { Inode } from './inodes/inode.ts';
 import { isDirectory, typeDirectory } from './inodes/mode.ts';
@@ -22,9 +22,9 @@ const nobody = { uid: 0, gid: 0, pid: 0 };
 export async function gatherLost(core: VolumeCore, namespace: Namespace, numbers: AsyncIterable<number>): Promise<number> {
   const candidates = new Map<number, Inode>();
   const meet = async (number: number): Promise<Inode | undefined> => {
-    const inode = number === rootInode || candidates.has(number) ? undefined : await unlessLost(() => core.table.load(number));
+    const inode = number === rootInode || candidates.has(number) ? undefined : await unlessLost(core.table.load(number));
     // What has no links was removed, and is on its way.
-    if (inode === undefined || inode.gone || inode.links === 0 || core.orphans.has(number)) return undefined;
+    if (inode === undefined || inode === 'lost' || inode.gone || inode.links === 0 || core.orphans.has(number)) return undefined;
     candidates.set(number, inode);
     return inode;
   };
@@ -66,16 +66,16 @@ async function walk(core: VolumeCore, candidates: readonly Inode[]): Promise<Wal
   for (let number = waiting.pop(); number !== undefined; number = waiting.pop()) {
     if (seen.has(number)) continue;
     seen.add(number);
-    const inode = await unlessLost(() => core.table.load(number));
-    if (inode?.directory === undefined) continue;
+    const inode = await unlessLost(core.table.load(number));
+    if (inode === 'lost' || inode?.directory === undefined) continue;
     const { directory } = inode;
     let subdirectories = 0;
     for (let after = firstPosition - 1; ;) {
       const from = after;
-      const page = await unlessLost(async () => attempt(() => directory.list(from, pageNames)));
-      for (const entry of page?.entries ?? []) {
-        const child = await unlessLost(async () => (await core.table.load(entry.inode)) ?? 'none');
-        if (child === 'none') {
+      const page = await unlessLost((async () => attempt(() => directory.list(from, pageNames)))());
+      if (page === 'lost') break;
+      for (const entry of page.entries) {
+        if ((await unlessLost(core.table.load(entry.inode))) === undefined) {
           dangling.push({ directory: number, name: entry.name });
           continue;
         }
@@ -84,8 +84,10 @@ async function walk(core: VolumeCore, candidates: readonly Inode[]): Promise<Wal
         waiting.push(entry.inode);
         subdirectories++;
       }
-      if (page?.done === true) directories.set(inode, subdirectories);
-      if (page === undefined || page.done) break;
+      if (page.done) {
+        directories.set(inode, subdirectories);
+        break;
+      }
       after = page.until;
     }
   }
@@ -98,15 +100,6 @@ function dropDangling(core: VolumeCore, namespace: Namespace, { directory: paren
   const change = names.change(name, undefined);
   namespace.stamp(directory);
   core.record({ names: [{ directory, change }], links: [] });
-}
-
-async function unlessLost<T>(look: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await look();
-  } catch (error) {
-    if (codeOf(error) !== 'lost') throw error;
-    return undefined;
-  }
 }
 
 function homeOf(namespace: Namespace): Inode {

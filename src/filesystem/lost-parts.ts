@@ -75,7 +75,7 @@ async function remake(context: VolumeContext, address: Address, payload: () => U
 export async function checkRoot({ context, table, usage, orphans }: VolumeCore, lost: LostBlock[] | undefined): Promise<void> {
   const root = table.peek(rootInode);
   if (root === undefined) {
-    if (lost === undefined) accept(context, { part: 'root' }, lost);
+    if (lost === undefined) throw lostInUse(context.volumeId, { part: 'root' });
     return;
   }
   // The page of names is made with the first of them, and stays.

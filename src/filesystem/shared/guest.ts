@@ -1,5 +1,5 @@
 import { RecentMap } from '../../base/index.ts';
-import type { FileLock, LockOwner } from '../file-system.ts';
+import { type FileLock, type LockOwner, unlockAll } from '../file-system.ts';
 import type { Volume } from '../volume.ts';
 import type { CallTag, SharedMethod } from './calls.ts';
 import { LookedUp } from './looked-up.ts';
@@ -103,7 +103,7 @@ type Lockable = Pick<Volume, 'release' | 'releasedir' | 'setlk'>;
 export async function unlock(volume: Lockable, guest: Guest): Promise<void> {
   const owners = [...guest.owners.values()];
   guest.owners.clear();
-  for (const { inode, kind, owner } of owners) await volume.setlk(inode, { kind, type: 'unlock', owner, pid: 0, start: 0, end: Infinity }, false);
+  for (const { inode, kind, owner } of owners) await volume.setlk(inode, unlockAll(kind, owner), false);
 }
 
 /** It is gone. A second time where something was opened or locked for it meanwhile. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
 import { type Clock, codeOf, InfinitError, programPatienceMs, type Records } from '../../base/index.ts';
-import { type FileLock, FileSystemError, type LockOwner } from '../file-system.ts';
+import { type FileLock, FileSystemError, type LockOwner, unlockAll } from '../file-system.ts';
 import { decodeAnswer, decodeResult, Dismissed } from './calls.ts';
 import { HeldLocks } from './held-locks.ts';
 import type { Backing } from './backing.ts';
@@ -301,7 +301,7 @@ export class ProgramLocks {
 
   /** The owner has closed the file, and with that knows of no lock of it any more. */
   forgetLost(inode: number, kind: FileLock['kind'], owner: LockOwner): void {
-    this.#lost.forget(inode, { kind, type: 'unlock', owner: this.global(owner), pid: 0, start: 0, end: Infinity });
+    this.#lost.forget(inode, unlockAll(kind, this.global(owner)));
   }
 
   /** True where a close must say what it gives back. */
@@ -321,7 +321,7 @@ export class ProgramLocks {
     settle: () => Promise<void>,
     close: (isOwn: boolean) => Promise<boolean>,
   ): Promise<void> {
-    const all: FileLock = { kind, type: 'unlock', owner: this.global(owner), pid: 0, start: 0, end: Infinity };
+    const all = unlockAll(kind, this.global(owner));
     this.#lost.forget(inode, all);
     return this.#giveBack(inode, all, async () => {
       await settle();

@@ -45,58 +45,32 @@ export const repeatable: ReadonlySet<SharedMethod> = new Set([
 ]);
 /** Failures after which the next attempt may meet a host that serves the volume. */
 const transient: ReadonlySet<string> = new Set(['unavailable', 'unknown-outcome', 'closed', 'overloaded', 'unsupported']);
+/** Methods that change something, whatever their arguments are. */
+const changing: readonly SharedMethod[] = [
+  'setattr',
+  'write',
+  'writeMapped',
+  'fallocate',
+  'copyFileRange',
+  'symlink',
+  'mknod',
+  'mkdir',
+  'unlink',
+  'rmdir',
+  'rename',
+  'link',
+  'create',
+  'append',
+  'setxattr',
+  'removexattr',
+  'put',
+];
 /**
  * Methods of which the holder remembers the outcome, so that they can be made again there: they must not be done twice, come over what others did meanwhile, or leave
  * something open each time.
  */
-export const remembered: ReadonlySet<SharedMethod> = new Set([
-  'setattr',
-  'write',
-  'writeMapped',
-  'fallocate',
-  'copyFileRange',
-  'symlink',
-  'mknod',
-  'mkdir',
-  'unlink',
-  'rmdir',
-  'rename',
-  'link',
-  'open',
-  'opendir',
-  'create',
-  'tmpfile',
-  'append',
-  'setxattr',
-  'removexattr',
-  'put',
-  'remake',
-]);
-const afterRelocking: ReadonlySet<SharedMethod> = new Set([
-  'setlk',
-  'flush',
-  'release',
-  'borrowLocks',
-  'returnLocks',
-  'setattr',
-  'write',
-  'writeMapped',
-  'append',
-  'fallocate',
-  'copyFileRange',
-  'borrow',
-  'put',
-  'setxattr',
-  'removexattr',
-  'symlink',
-  'mknod',
-  'mkdir',
-  'unlink',
-  'rmdir',
-  'rename',
-  'link',
-  'create',
-]);
+export const remembered: ReadonlySet<SharedMethod> = new Set([...changing, 'open', 'opendir', 'tmpfile', 'remake']);
+const afterRelocking: ReadonlySet<SharedMethod> = new Set([...changing, 'setlk', 'flush', 'release', 'borrowLocks', 'returnLocks', 'borrow']);
 
 /** Releases must not overtake the locks that a new host is told of, nor anything that changes something while locks may turn out to be lost. */
 export function isAfterRelocking(method: SharedMethod, args: unknown): boolean {

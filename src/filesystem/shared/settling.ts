@@ -1,4 +1,4 @@
-import type { FileLock, LockOwner, MaybePromise } from '../file-system.ts';
+import { type FileLock, type LockOwner, type MaybePromise, unlockAll } from '../file-system.ts';
 import { openAccessMask } from '../inodes/mode.ts';
 import type { Borrowing } from './borrowing.ts';
 import type { HolderLink } from './holder-link.ts';
@@ -97,8 +97,7 @@ export class Settling {
     try {
       if ((await this.#borrowing.settle(inode)) === true) this.#made.settled(inode);
     } catch (error) {
-      const all: FileLock = { kind: 'posix', type: 'unlock', owner: lockOwner, pid: 0, start: 0, end: Infinity };
-      if (this.#locks.has(inode, 'posix', lockOwner)) await this.#locks.set(inode, all, false).catch(() => {});
+      if (this.#locks.has(inode, 'posix', lockOwner)) await this.#locks.set(inode, unlockAll('posix', lockOwner), false).catch(() => {});
       throw error;
     }
     await this.flush(inode, handle, lockOwner);

@@ -1,4 +1,4 @@
-import type { Attributes, FileLock, MaybePromise } from '../../filesystem/index.ts';
+import { type Attributes, type MaybePromise, unlockAll } from '../../filesystem/index.ts';
 import { answeredElsewhere, type Encode, type Exchange, type Operation, type Undo } from '../exchange.ts';
 import { accessMode, after, known, readWrite, reopened, type SyncWanted, syncWanted } from '../handles.ts';
 import {
@@ -231,7 +231,7 @@ export const flush: Operation = (exchange, header, message) => {
   if (!(flushed instanceof Promise) || exchange.handles.isOurs(handle)) return exchange.answer(header, flushed, encodeNothing);
   // An earlier daemon's file that cannot be opened again, perhaps: nothing else will say that the program's locks are gone.
   const unlocked = flushed.catch((error: unknown) => {
-    const unlock: FileLock = { kind: 'posix', type: 'unlock', owner: lockOwner, pid: 0, start: 0, end: Infinity };
+    const unlock = unlockAll('posix', lockOwner);
     exchange.aside(inode, () => exchange.fileSystem.setlk(inode, unlock, false));
     throw error;
   });
@@ -243,7 +243,7 @@ export const release: Operation = (exchange, header, message) => {
   const inode = header.node;
   if (handle.high === exchange.handles.generation) exchange.trust?.closed(handle.low);
   for (const owner of exchange.lockOwners.released(inode, handle)) {
-    const unlock: FileLock = { kind: 'posix', type: 'unlock', owner, pid: 0, start: 0, end: Infinity };
+    const unlock = unlockAll('posix', owner);
     exchange.aside(inode, () => exchange.fileSystem.setlk(inode, unlock, false));
   }
   exchange.released(inode, handle);
@@ -251,7 +251,7 @@ export const release: Operation = (exchange, header, message) => {
   // An earlier daemon's file that nobody touched since: there is nothing to release but its locks.
   if (open === undefined) {
     if (flockOwner !== undefined) {
-      const unlock: FileLock = { kind: 'flock', type: 'unlock', owner: flockOwner, pid: 0, start: 0, end: Infinity };
+      const unlock = unlockAll('flock', flockOwner);
       exchange.aside(inode, () => exchange.fileSystem.setlk(inode, unlock, false));
     }
     return exchange.done(header);

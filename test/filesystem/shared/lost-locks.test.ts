@@ -10,6 +10,16 @@ import { flock, posix, Serving } from './serving.ts';
 
 const aMoment = (ms = 20): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** A guest is given up, another program has its lock for a moment, and it is about to hear so: once what is returned is called. */
+async function hearsLate(serving: Serving, guest: SharedFileSystem, peer: string, inode: number): Promise<() => void> {
+  await serving.server.dismiss(peer);
+  for (const type of ['write', 'unlock'] as const) await serving.own.setlk(inode, flock('9', type), false);
+  const arrive = serving.holdBack('relock');
+  void Promise.resolve(guest.getattr(root)).catch(() => {});
+  await aMoment();
+  return arrive;
+}
+
 test('a lock that others had while its host was given up is lost, also where it is free again', async () => {
   for (const lentMeanwhile of [false, true]) {
     const serving = new Serving(await open(new MemoryBlockStore()));
@@ -382,11 +392,7 @@ test('nor does it where the file was lent meanwhile to the host that has just he
   const guest = await serving.keepingGuest(store);
   const handle = await guest.open(inode, 2);
   await guest.setlk(inode, flock('1', 'write'), false);
-  await serving.server.dismiss('guest');
-  for (const type of ['write', 'unlock'] as const) await serving.own.setlk(inode, flock('9', type), false);
-  const arrive = serving.holdBack('relock');
-  void Promise.resolve(guest.getattr(root)).catch(() => {});
-  await aMoment();
+  const arrive = await hearsLate(serving, guest, 'guest', inode);
   const written = errnoOf(() => guest.write(inode, handle, 0, bytes('OLD'), false));
   await aMoment();
   arrive();
@@ -402,11 +408,7 @@ test('nor to another file that was lent to it since, or is to be made larger, wh
   await guest.open(inode, 2);
   const handle = await guest.open(log, 2);
   await guest.setlk(inode, flock('1', 'write'), false);
-  await serving.server.dismiss('guest');
-  for (const type of ['write', 'unlock'] as const) await serving.own.setlk(inode, flock('9', type), false);
-  const arrive = serving.holdBack('relock');
-  void Promise.resolve(guest.getattr(root)).catch(() => {});
-  await aMoment();
+  const arrive = await hearsLate(serving, guest, 'guest', inode);
   const written = errnoOf(() => guest.write(log, handle, 0, bytes('OLD'), false));
   await aMoment();
   arrive();
@@ -425,11 +427,7 @@ test('nor is a name taken away before it is known whether a lock is lost, howeve
   await put(serving.volume, root, 'db-journal', 'old', true);
   const guest = serving.guest('a');
   await guest.setlk(inode, flock('1', 'write'), false);
-  await serving.server.dismiss('a');
-  for (const type of ['write', 'unlock'] as const) await serving.own.setlk(inode, flock('9', type), false);
-  const arrive = serving.holdBack('relock');
-  void Promise.resolve(guest.getattr(root)).catch(() => {});
-  await aMoment();
+  const arrive = await hearsLate(serving, guest, 'a', inode);
   const removed = errnoOf(() => guest.unlink(root, 'db-journal'));
   await aMoment();
   for (let pass = 0; pass < 7; pass++) await serving.time.pass(10_000);
