@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { InfinitError } from '../../src/base/index.ts';
-import { namedAddress } from '../../src/block/index.ts';
+import { namedAddress, ownerOf } from '../../src/block/index.ts';
 import type { Volume } from '../../src/filesystem/index.ts';
-import type { BlockStore } from '../../src/store/index.ts';
+import type { BlockStore, CommitResult, Stage } from '../../src/store/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { contentOf, errnoOf, open, put, readAt, root, volumeId } from './harness.ts';
 
@@ -28,6 +28,34 @@ async function crash(store: MemoryBlockStore, volume: Volume): Promise<Volume> {
   await volume.abandon();
   store.restart();
   return open(store);
+}
+
+/** Commits with what belongs to some inodes wait, once they are on their way. */
+class HeldStore extends MemoryBlockStore {
+  readonly #held = new Map<number, { readonly reached: PromiseWithResolvers<void>; readonly letGo: PromiseWithResolvers<void> }>();
+
+  /** 0: the volume's own, the journals among it. */
+  hold(inode: number): void {
+    this.#held.set(inode, { reached: Promise.withResolvers(), letGo: Promise.withResolvers() });
+  }
+
+  async reached(inode: number): Promise<void> {
+    await this.#held.get(inode)!.reached.promise;
+  }
+
+  letGo(inode: number): void {
+    this.#held.get(inode)?.letGo.resolve();
+    this.#held.delete(inode);
+  }
+
+  override async commit(stages: readonly Stage[]): Promise<CommitResult> {
+    for (const { payload } of stages.flatMap(({ update = [] }) => update)) {
+      const held = payload === null ? undefined : this.#held.get(ownerOf(payload).inode);
+      held?.reached.resolve();
+      await held?.letGo.promise;
+    }
+    return super.commit(stages);
+  }
 }
 
 test('fsync of a small change in a large file is one small write', async () => {
@@ -123,6 +151,36 @@ test('a file that was written into its place during its fsync holds no room in t
   await write(volume, other, 0, 4);
   assert.equal(store.counts.puts, puts, 'an fsync is one small write still');
 });
+
+for (const first of ['record', 'block'] as const)
+  test(`an fsync of what is just being written into its place holds no room in the ring, the ${first} being durable first`, async () => {
+    const store = new HeldStore();
+    const { volume, inode } = await largeFile(store);
+    const other = await put(volume, root, 'g', Buffer.alloc(size, 1), true);
+    await volume.syncfs();
+    await write(volume, inode, 0, 2, 100, false);
+    store.hold(inode);
+    const written = volume.syncfs();
+    await store.reached(inode);
+    if (first === 'record') store.hold(0);
+    const synced = volume.fsync(inode, 0, true);
+    if (first === 'record') await store.reached(0);
+    else await synced;
+    store.letGo(inode);
+    await written;
+    store.letGo(0);
+    await synced;
+    for (let round = 0; round < 1100; round++) {
+      await write(volume, other, (round * 100) % 60_000, 3);
+      if (round % 100 === 0) await volume.syncfs();
+    }
+    const { puts } = store.counts;
+    await write(volume, other, 0, 4);
+    assert.equal(store.counts.puts, puts, 'an fsync is one small write still');
+    const after = await crash(store, volume);
+    assert.ok((await readAt(after, inode, 0, 100)).equals(Buffer.alloc(100, 2)));
+    assert.ok((await readAt(after, other, 0, 100)).equals(Buffer.alloc(100, 4)));
+  });
 
 test('holes, extended attributes and much at once go into their place', async () => {
   const store = new MemoryBlockStore();

@@ -115,8 +115,8 @@ export class ContentJournal {
     const needed = this.#needed.get(inode);
     if (needed === undefined) return;
     const { oldest } = needed;
-    // Not by position: the mark may have been taken while the newest was on its way.
-    if (needed.count <= mark.stamp.count) this.#needed.delete(inode);
+    // Not by position: the mark may have been taken while the newest was on its way. What was journaled since the cut may be what the record has, and is not written a second time.
+    if (needed.count <= mark.stamp.count || !inode.dirty) this.#needed.delete(inode);
     else needed.oldest = Math.max(oldest, mark.position);
     if (oldest === this.#tail) this.#moveTail();
   }
@@ -194,7 +194,7 @@ export class ContentJournal {
     }
     this.#position++;
     taken.forEach(([inode, requests], index) => {
-      if (!covered.has(inode)) this.needed(inode, position, stamp.count);
+      if (!covered.has(inode) && inode.dirty) this.needed(inode, position, stamp.count);
       if (!inode.gone) {
         inode.journaledRevision = Math.max(inode.journaledRevision, revisions[index]!);
         if (!inode.content!.exposed) this.#events.onSynced(inode);
