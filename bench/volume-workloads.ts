@@ -37,6 +37,8 @@ export const scratchFiles: readonly string[] = ['.tar', '.sql', '.out'].map((suf
 
 interface Workload {
   readonly unit: string;
+  /** The workload that makes what this one works on. */
+  readonly needs?: string;
   /** Returns what was done; the time around it is measured. */
   readonly run: (directory: string) => number;
   readonly prepare?: (directory: string) => void;
@@ -118,8 +120,14 @@ const big = (directory: string): string => path.join(directory, 'big');
 
 export const workloads: Readonly<Record<string, Workload>> = {
   'sequential write, 1 MiB': { unit: 'MiB/s', run: (directory) => writeSequentially(big(directory)) },
-  'sequential read, cold': { unit: 'MiB/s', prepare: dropCaches, run: (directory) => readSequentially(big(directory)) },
+  'sequential read, cold': {
+    needs: 'sequential write, 1 MiB',
+    unit: 'MiB/s',
+    prepare: dropCaches,
+    run: (directory) => readSequentially(big(directory)),
+  },
   'sequential read, warm': {
+    needs: 'sequential write, 1 MiB',
     unit: 'MiB/s',
     // Which memory the pages are in makes more of a difference, half as much again, than whose they are: here each target is the first after the
     // caches were dropped. At the second reading the kernel moves each page to the list of those in use, which is no reading either.
@@ -130,12 +138,14 @@ export const workloads: Readonly<Record<string, Workload>> = {
     run: (directory) => readSequentially(big(directory)),
   },
   'random 4 KiB read, cold': {
+    needs: 'sequential write, 1 MiB',
     unit: '/s',
     prepare: dropCaches,
     run: (directory) =>
       randomly(big(directory), 3000, (descriptor, offset) => readSync(descriptor, Buffer.allocUnsafe(4 * KiB), 0, 4 * KiB, offset), 'r'),
   },
   'random 4 KiB write + fdatasync each': {
+    needs: 'sequential write, 1 MiB',
     unit: '/s',
     run: (directory) =>
       randomly(big(directory), 3000, (descriptor, offset) => {
@@ -144,6 +154,7 @@ export const workloads: Readonly<Record<string, Workload>> = {
       }),
   },
   'random 4 KiB write, one fsync': {
+    needs: 'sequential write, 1 MiB',
     unit: '/s',
     run: (directory) => {
       const count = randomly(big(directory), 20_000, (descriptor, offset) => writeSync(descriptor, page, 0, page.length, offset));
@@ -161,27 +172,32 @@ export const workloads: Readonly<Record<string, Workload>> = {
     },
     run: (directory) => forFiles(directory, (file) => writeFileSync(file, small)),
   },
-  stat: { unit: '/s', run: (directory) => forFiles(directory, (file) => void statSync(file)) },
-  'stat, cold': { unit: '/s', prepare: dropCaches, run: (directory) => forFiles(directory, (file) => void statSync(file)) },
-  'read 1 KiB': { unit: '/s', run: (directory) => forFiles(directory, (file) => void readFileSync(file)) },
+  stat: { needs: 'create 1 KiB', unit: '/s', run: (directory) => forFiles(directory, (file) => void statSync(file)) },
+  'stat, cold': { needs: 'create 1 KiB', unit: '/s', prepare: dropCaches, run: (directory) => forFiles(directory, (file) => void statSync(file)) },
+  'read 1 KiB': { needs: 'create 1 KiB', unit: '/s', run: (directory) => forFiles(directory, (file) => void readFileSync(file)) },
   readdir: {
+    needs: 'create 1 KiB',
     unit: 'entries/s',
     run: (directory) => Array.from({ length: 20 }, () => readdirSync(path.join(directory, 'many')).length).reduce((sum, length) => sum + length, 0),
   },
-  rename: { unit: '/s', run: (directory) => forFiles(directory, (file) => renameSync(file, `${file}.renamed`)) },
-  unlink: { unit: '/s', run: (directory) => forFiles(directory, (file) => unlinkSync(`${file}.renamed`)) },
+  rename: { needs: 'create 1 KiB', unit: '/s', run: (directory) => forFiles(directory, (file) => renameSync(file, `${file}.renamed`)) },
+  unlink: { needs: 'rename', unit: '/s', run: (directory) => forFiles(directory, (file) => unlinkSync(`${file}.renamed`)) },
   'untar sources': {
     unit: '/s',
-    prepare: () =>
-      void spawnSync('sh', ['-c', `test -e ${scratch}.tar || tar -C node_modules -cf ${scratch}.tar typescript @types libp2p express knip`]),
+    prepare: (directory) =>
+      void sh(
+        directory,
+        `rm -rf src; test -e ${scratch}.tar || tar -C ${path.resolve('node_modules')} -cf ${scratch}.tar typescript @types libp2p express knip`,
+      ),
     run: (directory) => sh(directory, `mkdir src && tar -C src -xf ${scratch}.tar`),
   },
   'tar sources, cold': {
+    needs: 'untar sources',
     unit: '/s',
     prepare: dropCaches,
     run: (directory) => sh(directory, 'tar -C src -cf /dev/null . && tar -C src -cf - . | cat >/dev/null'),
   },
-  'rm -rf sources': { unit: '/s', run: (directory) => sh(directory, 'rm -rf src') },
+  'rm -rf sources': { needs: 'untar sources', unit: '/s', run: (directory) => sh(directory, 'rm -rf src') },
   'git init, add, commit, gc, fsck': {
     unit: '/s',
     prepare: (directory) => void sh(directory, `mkdir repo && tar -C repo -xf ${scratch}.tar express knip libp2p`),
