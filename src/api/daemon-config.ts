@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import path from 'node:path';
 
-import { InfinitError, type LogLevel, logLevels, messageOf, plainly } from '../base/index.ts';
+import { InfinitError, insistOnFileNow, type LogLevel, logLevels, messageOf, plainly } from '../base/index.ts';
 import { defaultPort, withPort } from './host-port.ts';
 import { nearest } from './nearest.ts';
 import { quotaBytes, sizeType } from './option-values.ts';
@@ -319,8 +319,12 @@ function parsed(text: string): unknown {
   }
 }
 
+/** Of a file of settings. */
+const maxConfigBytes = 1024 * 1024;
+
 function readConfigFile(file: string | undefined): Record<string, unknown> {
   if (file === undefined || file === '') return {};
+  insistOnFileNow(file, { code: 'bad-argument', maxBytes: maxConfigBytes });
   try {
     const content = parsed(readFileSync(file, 'utf8'));
     if (typeof content !== 'object' || content === null || Array.isArray(content)) throw new Error('it must hold one JSON object');

@@ -3,6 +3,7 @@ import { mkdir, open as openHandle, readdir, rename, rm, statfs } from 'node:fs/
 import path from 'node:path';
 import { promisify } from 'node:util';
 
+import { InfinitError, insistOnFile } from '../base/index.ts';
 import { DirectFile } from './direct-file.ts';
 
 /** How a write is best made; it is as durable in any case. */
@@ -61,6 +62,8 @@ const readFlags = constants.O_RDONLY;
 
 /** So many bytes at once go past the page cache where that can be done. */
 const minDirectBytes = 512 * 1024;
+/** Of what is read whole. */
+const maxTextBytes = 64 * 1024;
 /** Of the files that are open for writing, by descriptor. */
 const direct = new Map<number, DirectFile>();
 
@@ -69,6 +72,7 @@ export const nodeFiles: Files = {
   makeDirectory: async (directory) => {
     const wanted = path.resolve(directory);
     const first = await mkdir(wanted, { recursive: true, mode: 0o700 }).catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EEXIST') throw new InfinitError('bad-argument', `${wanted} has to be a directory`, { cause: error });
       // So Node calls a read-only file system too; a plain mkdir says what is the matter.
       if (error.code !== 'ENOENT') throw error;
       await mkdir(wanted, { mode: 0o700 });
@@ -83,6 +87,7 @@ export const nodeFiles: Files = {
   },
   list: (directory) => readdir(directory),
   open: async (file, mode) => {
+    await insistOnFile(file, { code: 'damaged' });
     if (mode === 'read') return openFile(file, readFlags, 0o600);
     const opened = await openFile(file, writeFlags, 0o600);
     direct.set(opened, new DirectFile(file));
@@ -106,13 +111,16 @@ export const nodeFiles: Files = {
   unlink: (file) => rm(file, { force: true }),
   replace: async (file, text) => {
     const temporary = `${file}.new`;
-    await using handle = await openHandle(temporary, 'w', 0o600);
+    // Whatever lies there goes: what a crash left, and what must not be followed or waited for.
+    await rm(temporary, { force: true });
+    await using handle = await openHandle(temporary, 'wx', 0o600);
     await handle.writeFile(text);
     await handle.sync();
     await rename(temporary, file);
     await nodeFiles.syncDirectory(path.dirname(file));
   },
   readText: async (file) => {
+    await insistOnFile(file, { code: 'damaged', maxBytes: maxTextBytes });
     try {
       await using handle = await openHandle(file, 'r');
       return await handle.readFile('latin1');

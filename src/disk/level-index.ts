@@ -243,6 +243,7 @@ async function nextBatch(level: Level): Promise<number> {
 }
 
 async function openLevel(directory: string): Promise<Level> {
+  await insistOnIndex(directory);
   const level: Level = new ClassicLevel(directory, {
     keyEncoding: 'buffer',
     valueEncoding: 'buffer',
@@ -263,6 +264,16 @@ async function openLevel(directory: string): Promise<Level> {
       throw new InfinitError('damaged', messageOf(cause), { cause });
     throw cause;
   }
+}
+
+/** LevelDB opens what lies there whatever it is: a FIFO would keep it, and with it the start, for ever. @throws InfinitError `damaged`. */
+async function insistOnIndex(directory: string): Promise<void> {
+  const found = await readdir(directory, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOTDIR') throw new InfinitError('damaged', `${directory} is no directory`, { cause: error });
+    return [];
+  });
+  const other = found.find((entry) => entry.isFIFO() || entry.isSocket() || entry.isCharacterDevice() || entry.isBlockDevice());
+  if (other !== undefined) throw new InfinitError('damaged', `${directory} holds ${other.name}, which has to be a file`);
 }
 
 function segmentKey(number: number): Buffer {

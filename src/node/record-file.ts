@@ -1,7 +1,7 @@
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
-import type { Logger, Records } from '../base/index.ts';
+import { insistOnFileNow, type Logger, type Records } from '../base/index.ts';
 
 /** A file that begins with it has every record since the mount was made. */
 const whole = 'whole';
@@ -87,7 +87,8 @@ export class RecordFile implements Records {
     const draft = `${this.#file}.new`;
     const mark: readonly [string, unknown][] = this.isWhole ? [[whole, true]] : [];
     const lines = [...mark, ...this.#records].map(([key, value]) => lineOf(key, value)).join('');
-    const descriptor = openSync(draft, 'w', 0o600);
+    rmSync(draft, { force: true });
+    const descriptor = openSync(draft, 'wx', 0o600);
     try {
       writeFileSync(descriptor, lines);
       renameSync(draft, this.#file);
@@ -123,6 +124,7 @@ function read(file: string): Map<string, unknown> | undefined {
   const records = new Map<string, unknown>();
   let text: string;
   try {
+    insistOnFileNow(file, { code: 'damaged' });
     text = readFileSync(file, 'utf8');
   } catch {
     return undefined;

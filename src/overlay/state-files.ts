@@ -1,13 +1,17 @@
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 
-import { InfinitError, KeyedQueue, type Logger, plainly, type Random } from '../base/index.ts';
+import { InfinitError, insistOnFile, KeyedQueue, type Logger, plainly, type Random } from '../base/index.ts';
 import { keyBytes, KeyPair, tokenPrefix } from './identity/index.ts';
 
 /** The overlay's files in the state directory, all for the daemon's user alone. Keys are 64 hex digits. */
 export type StateFile = 'host.key' | 'cluster.key' | 'passport' | 'incarnation' | 'members.json' | 'tokens.json' | 'tokens-tried.json' | 'left';
 
 const secretMode = 0o600;
+/** The list of members is the longest: this is room for some hundred thousand. */
+const maxBytes = 256 * 1024 * 1024;
+/** Of a token file. */
+const maxTokenBytes = 64 * 1024;
 
 /** What the overlay keeps between runs: keys, the passport, the members it knows. Every write is atomic and durable; those of one file follow each other. */
 export class StateFiles {
@@ -18,22 +22,27 @@ export class StateFiles {
     this.#directory = directory;
   }
 
-  /** @throws InfinitError `disk-failed` for a directory that cannot be made. */
+  /** @throws InfinitError `disk-failed` for a directory that cannot be made, `bad-argument` for something else in its place. */
   static async open(stateDirectory: string): Promise<StateFiles> {
     try {
       await mkdir(stateDirectory, { recursive: true, mode: 0o700 });
     } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'EEXIST')
+        throw new InfinitError('bad-argument', `${stateDirectory} has to be a directory`, { cause });
       throw new InfinitError('disk-failed', `cannot use ${stateDirectory}: ${plainly(cause)}`, { cause });
     }
     return new StateFiles(stateDirectory);
   }
 
+  /** @throws InfinitError `damaged` for what is no file, `disk-failed`. */
   async read(file: StateFile): Promise<string | undefined> {
+    const place = path.join(this.#directory, file);
+    await insistOnFile(place, { code: 'damaged', maxBytes });
     try {
-      return await readFile(path.join(this.#directory, file), 'utf8');
+      return await readFile(place, 'utf8');
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw new InfinitError('disk-failed', `cannot read ${path.join(this.#directory, file)}: ${plainly(cause)}`, { cause });
+      throw new InfinitError('disk-failed', `cannot read ${place}: ${plainly(cause)}`, { cause });
     }
   }
 
@@ -49,7 +58,9 @@ export class StateFiles {
     const target = path.join(this.#directory, file);
     const fresh = `${target}.new`;
     try {
-      const handle = await open(fresh, 'w', secretMode);
+      // Whatever lies there goes: what a crash left, and what must not be followed or waited for.
+      await rm(fresh, { force: true });
+      const handle = await open(fresh, 'wx', secretMode);
       try {
         await handle.chmod(secretMode);
         await handle.writeFile(text);
@@ -143,13 +154,12 @@ export async function readTokenFile(file: string, logger: Logger, { optional = f
   // Not repeated: what is said here is logged, and the environment is shown by `docker inspect`.
   if (file.includes(tokenPrefix))
     throw new InfinitError('bad-argument', 'the token itself was given in place of a file: write it to a file of mode 0600, and make a new one');
+  await insistOnFile(file, { code: 'bad-argument', maxBytes: maxTokenBytes });
   try {
-    const { mode, size } = await stat(file);
-    if (size > 64 * 1024) throw new InfinitError('bad-argument', `${file} is too large for a token file`);
+    const { mode } = await stat(file);
     if ((mode & 0o077) !== 0) logger.warn('others may read the token file: chmod 600 it', { file });
     return await readFile(file, 'utf8');
   } catch (cause) {
-    if (cause instanceof InfinitError) throw cause;
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
     if (missing && optional) return undefined;
     const advice = missing ? 'there is none: make one on a member (`infinit cluster token create FILE`) and copy it here' : plainly(cause);

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
 import { test } from 'node:test';
 
 import { addressOfName } from '../../src/api/index.ts';
@@ -25,6 +27,17 @@ async function infinit(host: ValueHost, input: string, ...args: string[]): Promi
   const [out, error, [code]] = await Promise.all([text(child.stdout!), text(child.stderr!), once(child, 'close')]);
   return { code: code as number, out: out.trimEnd(), error };
 }
+
+test('of a file or an input without an end no more is read than a block may hold', async () => {
+  await using cluster = await ValueHosts.start(1);
+  const [host] = cluster.hosts as [ValueHost];
+  const { code, error } = await infinit(host, '', 'put', '/dev/zero');
+  assert.deepEqual([code, error], [2, 'infinit: too-large: /dev/zero has more than 4194304 bytes\n']);
+  const child = start(host, ['put', '-']);
+  child.stdin!.on('error', () => {});
+  const [said] = await Promise.all([text(child.stderr!), pipeline(createReadStream('/dev/zero'), child.stdin!).catch(() => {})]);
+  assert.match(said, /too-large: standard input has more/);
+});
 
 test('the exit code says how it ended: 0 done, 2 usage, 3 not found, 4 conflict, 5 no majority', async () => {
   await using cluster = await ValueHosts.start(3);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 
@@ -50,6 +50,36 @@ test('a directory of another format version, or of somebody else, is refused and
   const mount = path.join(directory.path, 'mount');
   await mkdir(path.join(mount, 'lost+found'), { recursive: true });
   await (await LogDisk.open(mount))[Symbol.asyncDispose]();
+});
+
+test('a FIFO in the place of a file of the store is named, and one of the index makes it anew', async () => {
+  await using directory = await TemporaryDirectory.make();
+  const at = (...names: string[]): string => path.join(directory.path, ...names);
+  const open = async (): Promise<void> => {
+    await using disk = await LogDisk.open(directory.path);
+    assert.deepEqual(Buffer.from((await disk.read(numbered(1)))!), Buffer.from(valueOf(1, 10)));
+  };
+  {
+    await using disk = await LogDisk.open(directory.path);
+    await disk.write([{ type: 'put', address: numbered(1), bytes: valueOf(1, 10) }]);
+  }
+  const replaced = async (...names: string[]): Promise<Buffer> => {
+    const before = await readFile(at(...names)).catch(() => Buffer.of());
+    await rm(at(...names), { recursive: true });
+    assert.equal(spawnSync('mkfifo', [at(...names)]).status, 0);
+    return before;
+  };
+  for (const name of ['format', 'segment-00000001']) {
+    const before = await replaced(name);
+    await assert.rejects(LogDisk.open(directory.path), { code: 'damaged', message: new RegExp(`${name} is a FIFO`) });
+    await rm(at(name));
+    await writeFile(at(name), before);
+    await open();
+  }
+  for (const names of [['index', 'CURRENT'], ['index']]) {
+    await replaced(...names);
+    await open();
+  }
 });
 
 test('a store of before blocks were addressed by BLAKE3 is read, and programs of before refuse it from then on', async () => {

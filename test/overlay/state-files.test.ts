@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -29,6 +30,23 @@ test('writes of one file that come at once follow each other, and the last one s
     assert.equal(await files.read('passport'), texts.at(-1));
     await Promise.all([files.write('left', 'yes'), files.remove('left'), files.write('left', 'again'), files.remove('left')]);
     assert.equal(await files.read('left'), undefined);
+  }));
+
+test('a FIFO in the place of a file is refused, and what lies where a file is to be drafted is neither followed nor waited for', () =>
+  inDirectory(async (directory) => {
+    const files = await StateFiles.open(directory);
+    const at = (name: string): string => path.join(directory, name);
+    const fifo = (name: string): void => assert.equal(spawnSync('mkfifo', [at(name)]).status, 0);
+    fifo('passport');
+    await assert.rejects(files.read('passport'), { code: 'damaged', message: /passport is a FIFO/ });
+    await writeFile(at('other'), 'untouched');
+    await symlink('other', at('left.new'));
+    await files.write('left', 'yes');
+    assert.deepEqual([await files.read('left'), await readFile(at('other'), 'utf8')], ['yes', 'untouched']);
+    fifo('left.new');
+    await files.write('left', 'again');
+    assert.equal(await files.read('left'), 'again');
+    await assert.rejects(StateFiles.open(at('left')), { code: 'bad-argument', message: /left has to be a directory/ });
   }));
 
 test('of passports that two members grant at once the host keeps the later one, in its file as well', () =>

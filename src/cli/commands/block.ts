@@ -1,11 +1,19 @@
-import { readFile, stat } from 'node:fs/promises';
-import { buffer } from 'node:stream/consumers';
+import { stat } from 'node:fs/promises';
 
 import { Command, Option } from 'commander';
 
-import { type BlockReport, committed, type Infinit, type ReplicaReport, resolveBlock, type WriteLimits } from '../../api/index.ts';
+import {
+  type BlockReport,
+  committed,
+  type Infinit,
+  maxImmutableValueBytes,
+  type ReplicaReport,
+  resolveBlock,
+  type WriteLimits,
+} from '../../api/index.ts';
 import { InfinitError, plainly } from '../../base/index.ts';
 import { forEachName, type GlobalOptions, infinit, say } from '../context.ts';
+import { readGiven } from '../given-file.ts';
 import { type Column, fillTemplate, formatOption, humanBytes, renderInspect, renderObject, renderTable } from '../output.ts';
 
 const columns: readonly Column<ReplicaReport>[] = [
@@ -45,10 +53,10 @@ function version(text: string | undefined): number | undefined {
 
 /** Of a file, or of standard input. @param hint Where there is no such file. */
 async function contents(file: string | undefined, hint = ''): Promise<Uint8Array> {
-  if (file === undefined || file === '-') return buffer(process.stdin);
   try {
-    return await readFile(file);
+    return await readGiven(file === '-' ? undefined : file, maxImmutableValueBytes);
   } catch (cause) {
+    if (cause instanceof InfinitError) throw cause;
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
     throw new InfinitError('bad-argument', `${file}: ${plainly(cause)}${missing ? hint : ''}`, { cause });
   }

@@ -1,10 +1,11 @@
-import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, rmSync, writeFileSync } from 'node:fs';
 
 import { Command } from 'commander';
 
 import { InfinitError, plainly } from '../../base/index.ts';
 import { defaultPort, type TokenInfo, type TokenState } from '../../api/index.ts';
 import { client, forEachName, type GlobalOptions, hintAtYes, insist, say, yesOption } from '../context.ts';
+import { readGiven } from '../given-file.ts';
 import { type Column, formatOption, listShapes, renderList } from '../output.ts';
 
 const hourMs = 3_600_000;
@@ -16,11 +17,15 @@ function durationMs(text: string): number {
   return Number(match.groups!['count']) * { m: hourMs / 60, h: hourMs, d: 24 * hourMs }[match.groups!['unit'] as 'm' | 'h' | 'd'];
 }
 
-function readToken(file: string): string {
+/** Far more than a token has. */
+const maxTokenBytes = 64 * 1024;
+
+async function readToken(file: string): Promise<string> {
   let text: string;
   try {
-    text = readFileSync(file, 'utf8').trim();
+    text = (await readGiven(file, maxTokenBytes)).toString('utf8').trim();
   } catch (cause) {
+    if (cause instanceof InfinitError) throw cause;
     throw new InfinitError('bad-argument', `cannot read the token file ${file}: ${plainly(cause)}`, { cause });
   }
   if (text === '')
@@ -121,7 +126,7 @@ function join(options: () => GlobalOptions): Command {
     .argument('[host[:port]...]', `any members (without a port: ${defaultPort}); none: found as \`infinit daemon --discover\` says`)
     .option('-f, --force', 'also where the trash of this host holds volumes: they are gone then')
     .action(async (file: string, addresses: string[], { force }: { force?: boolean }) => {
-      await client(options()).joinCluster(addresses, readToken(file), { force: force === true });
+      await client(options()).joinCluster(addresses, await readToken(file), { force: force === true });
       say('joined');
     });
 }

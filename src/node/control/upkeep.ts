@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises';
 import path from 'node:path';
 
 import { hostsCalled, type RepairControl, type SalvageAnswer, type SalvageCall, type SalvagedBlock } from '../../api/index.ts';
-import { InfinitError, type Logger } from '../../base/index.ts';
+import { InfinitError, insistOnFile, type Logger } from '../../base/index.ts';
 import type { Membership } from '../../membership/index.ts';
 import type { Overlay, PeerId } from '../../overlay/index.ts';
 import type { Repair, SalvageEntry } from '../../repair/index.ts';
@@ -63,7 +63,9 @@ export class Upkeep implements RepairControl {
 
   /** Also of what else people do that goes past what was acknowledged. */
   async audit(line: object): Promise<void> {
-    const file = await open(path.join(this.#context.stateDir, auditFile), 'a', 0o600);
+    const place = path.join(this.#context.stateDir, auditFile);
+    await insistOnFile(place, { code: 'damaged' });
+    const file = await open(place, 'a', 0o600);
     try {
       await file.appendFile(`${JSON.stringify({ at: new Date().toISOString(), host: this.#context.overlay.self, ...line })}\n`);
       await file.sync();

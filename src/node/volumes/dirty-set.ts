@@ -1,4 +1,4 @@
-import { InfinitError, type Logger, plainly, readU64, silentLogger, writeU64 } from '../../base/index.ts';
+import { InfinitError, insistOnFileNow, type Logger, plainly, readU64, silentLogger, writeU64 } from '../../base/index.ts';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 
@@ -185,6 +185,7 @@ function read(file: string): { left: Set<number>; lost: Set<number>; incomplete:
   const [left, lost] = [new Set<number>(), new Set<number>()];
   let bytes: Buffer;
   try {
+    insistOnFileNow(file, { code: 'damaged' });
     bytes = readFileSync(file);
   } catch (error) {
     // A daemon that has written everything out leaves none.

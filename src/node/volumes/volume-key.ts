@@ -2,11 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
-import { InfinitError, plainly } from '../../base/index.ts';
+import { InfinitError, insistOnFileNow, plainly } from '../../base/index.ts';
 import { nodeFiles } from '../../disk/index.ts';
 
 /** Bytes of an AES-256 key. */
 const keyBytes = 32;
+/** Of a file of one, however it is written down. */
+const maxFileBytes = 4096;
 
 /**
  * The key of an encrypted volume: a file of mode 0600 in this host's key directory, made with the volume. A key never travels: another host
@@ -14,6 +16,7 @@ const keyBytes = 32;
  */
 export function volumeKey(directory: string, { name, id }: { readonly name: string; readonly id: string }): Uint8Array {
   const file = path.join(directory, `${id}.key`);
+  insistOnFileNow(file, { code: 'wrong-key', maxBytes: maxFileBytes });
   let text: string;
   try {
     text = readFileSync(file, 'utf8').trim();
