@@ -5,8 +5,8 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 
 import { type ErrorCode, InfinitError } from '../../src/base/index.ts';
-import { namedAddress, ownerOf, Sealer } from '../../src/block/index.ts';
-import { FileSystemError } from '../../src/filesystem/index.ts';
+import { type Address, namedAddress, ownerOf, Sealer } from '../../src/block/index.ts';
+import { FileSystemError, type Volume } from '../../src/filesystem/index.ts';
 import { versionOf } from '../../src/filesystem/inodes/written.ts';
 import type { CommitResult, Stage } from '../../src/store/index.ts';
 import { randomRuns } from '../suites/random-runs.ts';
@@ -27,6 +27,25 @@ function lose(store: UnreadableStore, inodes: readonly number[], code: ErrorCode
 function inodes(store: UnreadableStore): number[] {
   const numbers = Array.from(store.mutableAddresses(), (address) => ownerOf(store.peek(address)!.payload).inode);
   return [...new Set(numbers)].filter((number) => number > root);
+}
+
+const blockBytes = 600 * 1024;
+
+/** A block that another host puts into the file: it is all of it then. */
+async function putElsewhere(
+  store: UnreadableStore,
+  { lending }: Volume,
+  file: number,
+): Promise<{ readonly address: Address; readonly session: number }> {
+  const { image, session } = (await lending.lend(file, () => {}))!;
+  const expect = versionOf(image.attributes);
+  const owner = { volume: Buffer.from(volumeId, 'hex'), inode: file, epoch: 0, session, sequence: 1 };
+  const { address, sealed } = new Sealer().seal(owner, Buffer.alloc(blockBytes, 'a'));
+  await store.commit([{ put: [{ address, sealed }] }]);
+  const changed = { seconds: expect.changed.seconds + 1, nanoseconds: 7 };
+  const pieces = [{ offset: 0, length: blockBytes, address, at: 0, blockBytes }];
+  await lending.apply(file, { expect, version: { ...expect, changed, size: blockBytes }, session, pieces, changes: {} }, () => true);
+  return { address, session };
 }
 
 async function start(memory = new Memory()): Promise<Host<UnreadableStore>> {
@@ -86,7 +105,6 @@ test('a volume is served while inodes that a killed daemon wrote to are out of r
 });
 
 test('a block that another host put, and that is out of reach, holds up its file alone', async () => {
-  const kibibyte = 1024;
   for (const code of ['unavailable', 'damaged'] as const) {
     const host = await start();
     const { store } = host;
@@ -96,14 +114,7 @@ test('a block that another host put, and that is out of reach, holds up its file
     const stopped = await open(store, {}, { memory: (host.memory = new Memory()) });
     host.volume = stopped;
     const other = await put(stopped, root, 'other', 'not synced');
-    const { image, session } = (await stopped.lending.lend(file, () => {}))!;
-    const expect = versionOf(image.attributes);
-    const owner = { volume: Buffer.from(volumeId, 'hex'), inode: file, epoch: 0, session, sequence: 1 };
-    const { address, sealed } = new Sealer().seal(owner, Buffer.alloc(600 * kibibyte, 'a'));
-    await store.commit([{ put: [{ address, sealed }] }]);
-    const changed = { seconds: expect.changed.seconds + 1, nanoseconds: 7 };
-    const pieces = [{ offset: 0, length: 600 * kibibyte, address, at: 0, blockBytes: 600 * kibibyte }];
-    await stopped.lending.apply(file, { expect, version: { ...expect, changed, size: 600 * kibibyte }, session, pieces, changes: {} }, () => true);
+    const { address } = await putElsewhere(store, stopped, file);
     await stopped.write(file, 0, 10, Buffer.from('over'), false);
     await stopped.rename(root, 'file', root, 'moved', 0);
     // A write of its record is announced, and does not come about: the next mount looks at it, and writes it anew.
@@ -129,6 +140,65 @@ test('a block that another host put, and that is out of reach, holds up its file
     store.restart();
     assert.ok((await contentOf(await open(store), file)).equals(expected));
   }
+});
+
+test('a block that another host put into a file that is not durable yet, and that is out of reach, is missed by whoever reads it alone', async () => {
+  for (const code of ['unavailable', 'damaged', 'lost'] as const) {
+    const host = await start();
+    const { store } = host;
+    await host.volume.abandon();
+    const stopped = await open(store, {}, { memory: (host.memory = new Memory()) });
+    host.volume = stopped;
+    const other = await put(stopped, root, 'other', 'not synced');
+    const file = await put(stopped, root, 'file', '');
+    const { address, session } = await putElsewhere(store, stopped, file);
+    await stopped.write(file, 0, 10, Buffer.from('over'), false);
+    await stopped.rename(root, 'file', root, 'moved', 0);
+    const expected = await contentOf(stopped, file);
+    const blocks = [{ address, inode: file, session }];
+    store.lacks = (which) => (which === address ? code : undefined);
+    for (let death = 0; death < 3; death++) {
+      const volume = await host.die(new Set([file]));
+      assert.ok(volume.survived);
+      assert.deepEqual((await namesOf(volume, root)).toSorted(), ['moved', 'other']);
+      assert.equal((await contentOf(volume, other)).toString(), 'not synced');
+      assert.equal((await volume.getattr(file)).size, blockBytes);
+      await assert.rejects(contentOf(volume, file));
+      assert.deepEqual(await volume.unreferenced(blocks), [], 'nobody takes it away');
+      await volume.fsync(other, 0, false);
+    }
+    await host.volume.syncfs();
+    assert.deepEqual(await host.volume.unreferenced(blocks), []);
+    store.lacks = () => undefined;
+    assert.ok((await contentOf(host.volume, file)).equals(expected));
+    assert.deepEqual((await host.volume.check()).problems, []);
+    store.restart();
+    assert.ok((await contentOf(await open(store), file)).equals(expected));
+  }
+});
+
+test('a file that can be neither written out nor read keeps nobody from filling the log', async () => {
+  const host = await start(new Memory(4096 + 256 * 1024));
+  const { store } = host;
+  const file = await put(host.volume, root, 'file', 'old', true);
+  const other = await put(host.volume, root, 'other', 'old', true);
+  const { address } = await putElsewhere(store, host.volume, file);
+  const expected = await contentOf(host.volume, file);
+  const record = namedAddress(volumeId, `inode:${file}`);
+  for (let death = 0; death < 3; death++) {
+    store.lacks = (which) => (which === address || which === record ? 'unavailable' : undefined);
+    for (let round = 0; round < 40; round++) {
+      await host.volume.write(other, 0, 0, Buffer.alloc(20_000, round), false);
+      if (round % 4 === 0) await host.volume.fsync(other, 0, false);
+    }
+    await eventually(() => host.memory.whole, 'the log is whole');
+    if (death > 0) store.lacks = () => undefined;
+    await host.die(new Set([file]));
+  }
+  store.lacks = () => undefined;
+  assert.ok((await contentOf(host.volume, file)).equals(expected));
+  await host.volume.syncfs();
+  await host.volume.close();
 });
 
 test('what waits for an inode stays in the log however often that is filled, and comes off it with the inode', async () => {

@@ -2,14 +2,13 @@ import { codeOf, InfinitError, messageOf } from '../../base/index.ts';
 import type { BlockCache } from '../content/block-cache.ts';
 import type { Segment } from '../extents/index.ts';
 import type { Content } from '../content/content.ts';
+import { isReadLater } from '../failure.ts';
 import type { Inode } from '../inodes/inode.ts';
 import type { RedoLog } from './redo-log.ts';
 import type { RedoChange, RedoStored } from './redo-records.ts';
 
-/** A change to be made again. `revealed`: the store has it. */
-export type Redone =
-  | Exclude<RedoChange, RedoStored>
-  | { readonly kind: 'revealed'; readonly inode: number; readonly start: number; readonly end: number };
+/** A change to be made again. `stored`: as it lies in the store, unread. `revealed`: the store has it. */
+export type Redone = RedoChange | { readonly kind: 'revealed'; readonly inode: number; readonly start: number; readonly end: number };
 
 /** Once the inode's record is durable its block may go, as blocks do that are put together with others: then the store has what was written, or what came of it. */
 export async function readBack(blocks: BlockCache, record: RedoStored, content: Content | undefined): Promise<Redone> {
@@ -22,6 +21,19 @@ export async function readBack(blocks: BlockCache, record: RedoStored, content: 
   } catch (error) {
     if (codeOf(error) === 'not-found') return revealed;
     throw error;
+  }
+}
+
+/**
+ * Likewise, of a file that the log itself makes: all that it has is in the log, and so is known without what it reads. What cannot be read now stays where it is, and whoever reads the file hears of it. No session of
+ * before takes it away: see `unreferencedBlocks`.
+ */
+export async function readMade(blocks: BlockCache, record: RedoStored): Promise<Redone> {
+  try {
+    return await readBack(blocks, record, undefined);
+  } catch (error) {
+    if (!isReadLater(error)) throw error;
+    return record;
   }
 }
 
@@ -43,6 +55,9 @@ export function redo(inode: Inode, change: Redone, touch: (inode: Inode) => void
       break;
     case 'write':
       inode.content?.write(change.offset, change.data);
+      break;
+    case 'stored':
+      inode.content?.adopt(change);
       break;
     case 'punch':
     case 'reserve':

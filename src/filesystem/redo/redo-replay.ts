@@ -1,7 +1,7 @@
 import { codeOf, InfinitError } from '../../base/index.ts';
 import type { VolumeCore } from '../core.ts';
 import { isReadLater } from '../failure.ts';
-import { readBack, redo, type Redone } from './held-changes.ts';
+import { readBack, readMade, redo, type Redone } from './held-changes.ts';
 import type { Inode } from '../inodes/inode.ts';
 import { isDirectory, typeDirectory } from '../inodes/mode.ts';
 import type { RedoLog } from './redo-log.ts';
@@ -79,7 +79,8 @@ export async function prepareReplay(core: VolumeCore, subjects: Subjects, waitin
       const inode = isChange(record) ? subjectOf(record) : 0;
       if (waiting.has(inode)) continue;
       if (isChange(record) && failed.has(inode)) held.push({ inode, change: record });
-      else ready.push(record.kind === 'stored' ? await readBack(core.blocks, record, known.get(inode)?.content) : record);
+      else if (record.kind !== 'stored') ready.push(record);
+      else ready.push(await (made.has(inode) ? readMade(core.blocks, record) : readBack(core.blocks, record, known.get(inode)?.content)));
     }
     return () => {
       release();

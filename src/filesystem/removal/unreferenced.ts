@@ -69,5 +69,6 @@ async function unreferencedBy(core: VolumeCore, inode: Inode, owned: readonly Ow
 async function addressesOf(inode: Inode): Promise<ReadonlySet<Address>> {
   const known = new Set<Address>();
   if (inode.content?.map !== undefined) for await (const { address } of inode.content.map.allBlocks()) known.add(address);
+  for (const { pieces } of inode.content?.layers ?? []) for (const piece of pieces) if (piece.kind === 'block') known.add(piece.block.address);
   return known;
 }
