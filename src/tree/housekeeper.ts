@@ -55,7 +55,7 @@ export class Housekeeper implements Obstacles {
   /** New nodes of a write that did not come about: nothing links to them. */
   discard(writes: readonly NodeWrite[]): void {
     if (this.#orphans.length >= maxTasks) return;
-    this.#orphans.push(...writes.map((write) => ({ address: write.address, version: 1, node: null })));
+    this.#orphans.push(...writes.map((write) => ({ address: write.address, version: 'any' as const, node: null })));
     this.#wake();
   }
 

@@ -5,10 +5,10 @@ import { type CachedNode, NodeCache } from './node-cache.ts';
 import { decodeNode, emptyNode, type TreeNode } from './node.ts';
 import type { NodeSealer, TreeOptions } from './types.ts';
 
-/** One node to be written, or (null) removed, if it still is at `version`; version 0: if it does not exist. */
+/** One node to be written, or (null) removed, if it still is at `version`; version 0: if it does not exist; 'any': whatever is there. */
 export interface NodeWrite {
   readonly address: Address;
-  readonly version: number;
+  readonly version: number | 'any';
   readonly node: TreeNode | null;
 }
 
@@ -37,6 +37,8 @@ export class NodeStore {
   readonly #cache: NodeCache;
   readonly #random: Random;
   readonly #createRoot: boolean;
+  /** Nobody ever tried to write the root. */
+  #freshRoot: boolean;
   #leased: boolean;
   #term = 0;
 
@@ -47,6 +49,7 @@ export class NodeStore {
     this.#cache = options.cache ?? new NodeCache(ownCachedNodes);
     this.#random = options.random ?? systemRandom;
     this.#createRoot = options.missingRoot !== 'fail';
+    this.#freshRoot = options.missingRoot === 'fresh';
     this.#leased = options.leased ?? false;
   }
 
@@ -78,6 +81,7 @@ export class NodeStore {
   /** Reads a node from the store; undefined where it is gone. A root that does not exist is an empty leaf. @throws InfinitError. */
   async load(address: Address): Promise<CachedNode | undefined> {
     const term = this.#term;
+    if (this.#freshRoot && address === this.root) return this.#keep(address, { node: emptyNode, version: 0, term });
     const before = this.#cache.get(address);
     const stored = await this.#store.fetch(address);
     const now = this.#cache.get(address);
@@ -116,7 +120,7 @@ export class NodeStore {
         if (stage > failedStage) return { status: 'skipped' };
         const versions = result.done ? result.versions[stage] : undefined;
         // Versions of stages before a failed one are not told: a write that was to follow on version n made n + 1.
-        if (stage < failedStage) return this.#settle(write, { status: 'committed', version: versions?.[index] ?? write.version + 1 }, term);
+        if (stage < failedStage) return this.#settle(write, { status: 'committed', version: versions?.[index] ?? followingVersion(write) }, term);
         assert(!result.done, 'a failed stage has outcomes');
         return this.#settle(write, result.outcomes[index]!, term);
       }),
@@ -124,11 +128,12 @@ export class NodeStore {
   }
 
   #update({ address, version, node }: NodeWrite): Update {
-    return {
-      address,
-      expect: version === 0 ? 'absent' : version,
-      payload: node === null ? null : this.#sealer.seal(address, node.body),
-    };
+    const payload = node === null ? null : this.#sealer.seal(address, node.body);
+    if (version !== 0) return { address, expect: version, payload };
+    // The address of any other node was drawn for this very write.
+    const fresh = address !== this.root || this.#freshRoot;
+    if (address === this.root) this.#freshRoot = false;
+    return { address, expect: 'absent', payload, ...(fresh ? { fresh } : {}) };
   }
 
   #settle(write: NodeWrite, outcome: UpdateOutcome, term: number): NodeOutcome {
@@ -165,4 +170,9 @@ export class NodeStore {
     if (!known) for (const writes of stages) for (const { address } of writes) this.#cache.delete(address);
     return stages.map((writes) => writes.map(() => ({ status: 'failed', error })));
   }
+}
+
+/** What a write made of a node whose version it does not tell. */
+function followingVersion({ version }: NodeWrite): number {
+  return version === 'any' ? 0 : version + 1;
 }

@@ -73,8 +73,11 @@ export interface TreeOptions {
    * always fetched; inner nodes may be cached all the same, since right links make a stale one harmless.
    */
   readonly leased?: boolean;
-  /** 'create' (default): a missing root is an empty tree, and the first write makes it. 'fail': then every call fails with `not-found`. */
-  readonly missingRoot?: 'create' | 'fail';
+  /**
+   * 'create' (default): a missing root is an empty tree, and the first write makes it. 'fresh': so it is, and nobody ever tried to write it: it is not looked for.
+   * 'fail': then every call fails with `not-found`.
+   */
+  readonly missingRoot?: 'create' | 'fresh' | 'fail';
   /** Bytes that a node aims at, 512 to 32 KiB; 8 KiB by default. */
   readonly nodeBytes?: number;
   /** Where new nodes get their random addresses from; the system's randomness by default. */

@@ -145,6 +145,7 @@ test('whichever blocks of the journal are out of reach, and whatever becomes of 
             lose(
               store,
               [...slots, own].filter((address) => random() < (address === own ? 0.1 : 0.4)),
+              random() < 0.5 ? 'lost' : 'unavailable',
             );
           await run.step(step).catch((error: unknown) => {
             if (!(error instanceof InfinitError || (error instanceof FileSystemError && ['EIO', 'ENOSPC'].includes(error.errno)))) throw error;

@@ -21,7 +21,7 @@ for (const fate of ['unknown-applied', 'unknown-lost'] as const)
     const { inode } = attributes;
     await volume.write(inode, handle, 0, Buffer.from('text'), false);
     broken = true;
-    await assert.rejects(volume.recall());
+    await volume.recall();
     broken = false;
     await volume.link(inode, root, 'name');
     await volume.close();

@@ -300,6 +300,7 @@ export class InodeTable {
         sealer: this.#context.nodeSealer(inode.number),
         cache: this.#trees,
         leased: true,
+        missingRoot: fresh ? 'fresh' : 'create',
       });
       // One that stood for itself has names of this session.
       inode.directory ??= new Directory(inode.number, tree, this.#hash, fresh);

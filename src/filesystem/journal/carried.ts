@@ -8,12 +8,14 @@ interface Left {
   readonly directories: Iterable<Inode>;
   readonly touched: Iterable<Inode>;
   readonly gone: Iterable<Inode>;
+  /** Those without a name that the list of them lacks: numbers, and where each was. */
+  readonly unlisted: Iterable<{ readonly number: number; readonly parent: number }>;
   /** Of which the records were not read yet. */
   readonly unread: Iterable<Carried>;
 }
 
 /** What is durable in the journal and not in its place yet, as it is now, cut into blocks. Names and links are final values, so it does not matter what of it the journal has elsewhere. */
-export function carriedBlocks({ directories, touched, gone, unread }: Left): Carried[] {
+export function carriedBlocks({ directories, touched, gone, unlisted, unread }: Left): Carried[] {
   const blocks: { names: JournalBlock['names'][number][]; inodes: JournalBlock['inodes'][number][] }[] = [];
   let bytes = Infinity;
   const room = (cost: number): (typeof blocks)[number] => {
@@ -34,7 +36,14 @@ export function carriedBlocks({ directories, touched, gone, unread }: Left): Car
     room(inodeCost + recordCost(record)).inodes.push(entry);
   };
   const removed = new Set(gone);
-  for (const inode of touched) if (!removed.has(inode)) put(inode, false);
+  const linked = new Set<number>();
+  for (const inode of touched) {
+    if (removed.has(inode)) continue;
+    put(inode, false);
+    linked.add(inode.number);
+  }
+  for (const { number, parent } of unlisted)
+    if (!linked.has(number)) room(inodeCost).inodes.push({ number, links: 0, parent, gone: false, made: false, bytes: 0 });
   for (const inode of removed) put(inode, true);
   for (const { names, inodes } of unread) {
     for (const name of names) room(nameCost(name.name)).names.push(name);

@@ -11,6 +11,7 @@ import type { Orphans } from '../removal/orphans.ts';
 import type { RecordCommitter } from './record-committer.ts';
 import type { UnreadInodes } from './unread-inodes.ts';
 import type { VolumeState } from './volume-state.ts';
+import type { Change, Key } from '../../tree/index.ts';
 
 /** Directories whose trees are written at once, and inodes whose records go into one commit. */
 const parallelTrees = 8;
@@ -32,7 +33,7 @@ export interface CheckpointParts {
   /** {@link NameCommitter.carry} */
   readonly carry: (left: () => readonly Carried[]) => Promise<void>;
   readonly unread: () => Pick<UnreadInodes, 'size' | 'failure' | 'carried' | 'retry'>;
-  readonly table: Pick<InodeTable, 'load'>;
+  readonly table: Pick<InodeTable, 'load' | 'peek'>;
   readonly logger: Logger;
 }
 
@@ -49,6 +50,8 @@ export class Checkpoint {
   readonly #gone = new Set<Inode>();
   /** What was tried in vain, and why: not tried again by a {@link run}. */
   readonly #stuck = new Map<Inode, unknown>();
+  /** Why the list of inodes without a name could not be written; undefined: it is not known to lack any. */
+  #unlisted: unknown;
   /** Blocks of the journal that have nothing but what was left by the last run. */
   #carried = { from: 0, until: 0 };
   #running: Promise<void> | undefined;
@@ -79,7 +82,7 @@ export class Checkpoint {
 
   /** Something was tried in vain. */
   get isStuck(): boolean {
-    return this.#stuck.size > 0 || this.#parts.unread().size > 0;
+    return this.#stuck.size > 0 || this.#unlisted !== undefined || this.#parts.unread().size > 0;
   }
 
   /** Why names in a directory may not change: those that did cannot be written, and there are many of them. */
@@ -126,7 +129,7 @@ export class Checkpoint {
     if (this.#retrying !== undefined) return this.#retrying;
     const stuck = [...this.#stuck.keys()];
     const { journal, unread } = this.#parts;
-    this.#retrying = Promise.all([this.#attempt(stuck, journal.next - 1), unread().retry()]).then(([failures]) => {
+    this.#retrying = Promise.all([this.#attempt(stuck, journal.next - 1), unread().retry(), this.#listAgain()]).then(([failures]) => {
       for (const inode of stuck) {
         const failure = failures.get(inode);
         if (failure === undefined) this.#stuck.delete(inode);
@@ -138,6 +141,13 @@ export class Checkpoint {
     } finally {
       this.#retrying = undefined;
     }
+  }
+
+  /** Nobody else writes the list meanwhile: a {@link run} leaves it alone until this is done. */
+  async #listAgain(): Promise<void> {
+    const { orphans } = this.#parts;
+    if (this.#unlisted === undefined) return;
+    this.#unlisted = await orphans.apply(orphans.changes()).catch((error: unknown) => error);
   }
 
   async #inTurn(work: () => Promise<void>): Promise<void> {
@@ -168,10 +178,27 @@ export class Checkpoint {
       [...known].filter((inode) => !this.#stuck.has(inode)),
       through,
     );
-    if (failures.size > 0 || isStuck) await this.#carry(through, failures);
-    await orphans.apply(orphaned);
+    if (this.#unlisted === undefined) await this.#list(orphaned);
+    if (failures.size > 0 || isStuck || this.#unlisted !== undefined) await this.#carry(through, failures);
     await state.write({ tail: through + 1 });
     journal.trim(through + 1);
+  }
+
+  /** A list that is out of reach keeps nothing else: what it lacks is carried on. */
+  async #list(orphaned: ReadonlyMap<Key, Change>): Promise<void> {
+    const { orphans, logger } = this.#parts;
+    await orphans.apply(orphaned).catch((error: unknown) => {
+      this.#unlisted = error;
+      logger.warn('the list of files without a name cannot be written; the journal keeps what it lacks, and it is tried again', {
+        error: messageOf(error),
+      });
+    });
+  }
+
+  /** Where those were that the list lacks. */
+  *#lacking(): Iterable<{ readonly number: number; readonly parent: number }> {
+    const { orphans, table } = this.#parts;
+    if (this.#unlisted !== undefined) for (const number of orphans.unlisted()) yield { number, parent: table.peek(number)?.durableParent ?? 0 };
   }
 
   /** What is left of the journal up to there goes behind the rest. */
@@ -180,8 +207,9 @@ export class Checkpoint {
     let from = 0;
     await carry(() => {
       const touched = [...this.#touched].filter(([, sequence]) => sequence <= through).map(([inode]) => inode);
-      const blocks = carriedBlocks({ directories: this.#directories, touched, gone: this.#gone, unread: unread().carried() });
-      const [failure = [...this.#stuck.values()][0] ?? unread().failure] = failures.values();
+      const left = { directories: this.#directories, touched, gone: this.#gone, unlisted: this.#lacking(), unread: unread().carried() };
+      const blocks = carriedBlocks(left);
+      const [failure = [...this.#stuck.values()][0] ?? this.#unlisted ?? unread().failure] = failures.values();
       if (blocks.length > Math.min(reservedSlots, journalSlots - 1 - journal.used)) throw failure;
       // What touched them stays as it is: a carry that fails half way has to be done again with all of them.
       from = journal.next;

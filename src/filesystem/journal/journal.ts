@@ -59,6 +59,8 @@ export class Journal {
   /** Blocks before this one were looked at. */
   #looked = 0;
   #lacking = false;
+  /** A block that is told to be lost could not be made anew: nobody gave it up, and nobody is left who could tell whether it ever was. */
+  #lostStays = false;
   readonly #remembers: boolean;
   /** The volume was closed in order, and no block from this sequence on was used. */
   readonly #unused: number;
@@ -96,6 +98,11 @@ export class Journal {
     return this.#next - this.#tail;
   }
 
+  /** For a batch of operations: some blocks, and some that may be left out, are kept for a checkpoint. */
+  get hasRoom(): boolean {
+    return this.used < journalSlots - reservedSlots - 1 && this.#leftOut.size <= maxLeftOut - lookAhead;
+  }
+
   /** The block that the next batch goes into. */
   nextBlock(): BlockVersion {
     return this.#slot(this.#next % journalSlots);
@@ -104,6 +111,11 @@ export class Journal {
   /** Some were out of reach the last time, and those that come soon were not looked at. */
   get isUnexplored(): boolean {
     return this.#lacking && this.#looked < this.#next + lookAhead / 2;
+  }
+
+  /** A block that is told to be lost was refused all the same: until a person accepts the loss of hosts that may have had it, such blocks are as good as out of reach. */
+  cannotRemake(): void {
+    this.#lostStays = true;
   }
 
   /** Those of the blocks from this one on, as far as they come soon, that can be neither read nor written. */
@@ -116,7 +128,7 @@ export class Journal {
         const block = this.#slot(sequence % journalSlots);
         block.doubt();
         return await block.learn().then(
-          () => [],
+          () => (block.isLost && this.#lostStays ? [sequence] : []),
           (error: unknown) => (isReadLater(error) ? [sequence] : []),
         );
       }),

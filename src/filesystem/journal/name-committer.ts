@@ -1,11 +1,12 @@
 import { type Clock, InfinitError, type Logger } from '../../base/index.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import { HalfDone, isForLoss, isForRoom, isPassing, isReadLater } from '../failure.ts';
+import { HalfDone, isForRoom, isPassing } from '../failure.ts';
 import type { Inode } from '../inodes/inode.ts';
 import type { Carried } from './carried.ts';
 import type { ContentJournal } from './content-journal.ts';
-import { type Journal, journalSlots, reservedSlots } from './journal.ts';
+import type { Journal } from './journal.ts';
 import type { JournalInode, JournalName } from './journal-codec.ts';
+import { LeavingOut } from './leaving-out.ts';
 import type { Batch, OperationLog } from './operation-log.ts';
 import type { JournalWrite, RecordCommitter } from './record-committer.ts';
 import { batchWithRecords, type RecordsWithin } from './records-within.ts';
@@ -54,6 +55,7 @@ export interface NameCommitterParts {
  */
 export class NameCommitter {
   readonly #parts: NameCommitterParts;
+  readonly #leaving: LeavingOut;
   #requests: Request[] = [];
   #running = false;
   /** The journal's next block may have been written already, by an attempt of which nobody knows how it ended. */
@@ -65,6 +67,7 @@ export class NameCommitter {
 
   constructor(parts: NameCommitterParts) {
     this.#parts = parts;
+    this.#leaving = new LeavingOut(parts.journal, parts.state, parts.logger);
   }
 
   /** All operations up to `through` are durable afterwards, and so are `extras` as they are now. @throws InfinitError; then all is still in the log. */
@@ -85,17 +88,21 @@ export class NameCommitter {
   carry(left: () => readonly Carried[]): Promise<void> {
     const { journal, redo, log, usage } = this.#parts;
     return this.#alone(async () => {
-      await this.#nameLeftOut();
+      await this.#leaving.name();
       for (const carried of left()) {
-        const block = journal.nextBlock();
-        const { nextInode, next: sequence } = journal;
-        const numbered = redo === undefined ? {} : { numbered: { origin: redo.origin, through: log.durable } };
-        await this.#parts.records.commit([], {
-          block,
-          payload: () => journal.seal({ sequence, nextInode, usage, ...carried, ...numbered }),
-          committed: () => journal.advance(nextInode),
-          linksOf: () => undefined,
-        });
+        const write = async (): Promise<void> => {
+          this.#leaving.checkRoom();
+          const block = journal.nextBlock();
+          const { nextInode, next: sequence } = journal;
+          const numbered = redo === undefined ? {} : { numbered: { origin: redo.origin, through: log.durable } };
+          await this.#parts.records.commit([], {
+            block,
+            payload: () => journal.seal({ sequence, nextInode, usage, ...carried, ...numbered }),
+            committed: () => journal.advance(nextInode),
+            linksOf: () => undefined,
+          });
+        };
+        await write().catch((error: unknown) => this.#leaving.past(error, write));
       }
     });
   }
@@ -129,44 +136,24 @@ export class NameCommitter {
   }
 
   /** Something is out of reach. Where it is the journal's next block, others come after it. @throws InfinitError */
-  async #commitElsewhere(error: unknown): Promise<void> {
-    let failure = error;
-    if (isForLoss(error)) {
-      // One that was given up is made anew, now that it is known.
-      try {
-        return await this.#commit();
-      } catch (own) {
-        failure = own;
-      }
-    }
-    while ((isPassing(failure) || isReadLater(failure)) && (await this.#leaveOut())) {
-      try {
-        return await this.#commit();
-      } catch (own) {
-        failure = own;
-      }
-    }
-    return this.#commitLess(failure);
+  #commitElsewhere(error: unknown): Promise<void> {
+    return this.#leaving
+      .past(
+        error,
+        () => this.#commit(),
+        () => this.#leaveOut(),
+      )
+      .catch((failure: unknown) => this.#commitLess(failure));
   }
 
-  /** Leaves the journal's next block out where it is out of reach. False: that is not so, or cannot be said in the volume's own block. */
   #leaveOut(): Promise<boolean> {
-    const { journal, state, logger } = this.#parts;
+    const { journal } = this.#parts;
     return this.#alone(async () => {
-      const { next: sequence } = journal;
-      // What was left out is to be durable first.
-      if (!state.namesLeftOut) return false;
-      journal.leaveOut(await journal.outOfReach(sequence));
-      if (journal.next === sequence) return false;
+      const { next } = journal;
+      const isLeft = await this.#leaving.leaveOut();
       // What an attempt wrote there counts as never written.
-      this.#doubtful = false;
-      try {
-        await this.#nameLeftOut();
-      } catch {
-        return false;
-      }
-      logger.warn('a block of the journal is out of reach and is left out', { sequence });
-      return true;
+      if (journal.next !== next) this.#doubtful = false;
+      return isLeft;
     });
   }
 
@@ -176,12 +163,6 @@ export class NameCommitter {
     // The next one may be on its way.
     const lost = await journal.outOfReach(journal.next + 1);
     await this.#alone(() => Promise.resolve(journal.leaveOut(lost.filter((sequence) => sequence > journal.next))));
-  }
-
-  /** A mount takes a block that is not there for the journal's end: none is written behind one that is left out before the volume's own block says so. @throws InfinitError */
-  async #nameLeftOut(): Promise<void> {
-    const { state } = this.#parts;
-    if (!state.namesLeftOut) await state.write({});
   }
 
   /** Not all of it can be committed. What is not about names, or is but content that can come later, is to hold up no name. @throws InfinitError */
@@ -301,11 +282,10 @@ export class NameCommitter {
 
   async #makeRoom(): Promise<void> {
     const { journal, checkpoint } = this.#parts;
-    const most = journalSlots - reservedSlots - 1;
-    if (journal.used < most) return;
+    if (journal.hasRoom) return;
     await checkpoint.ended();
-    if (journal.used >= most) await checkpoint.run();
-    if (journal.used >= most) throw new InfinitError('overloaded', 'the journal is full and the checkpoint makes no room');
+    if (!journal.hasRoom) await checkpoint.run();
+    if (!journal.hasRoom) throw new InfinitError('overloaded', 'the journal is full and the checkpoint makes no room');
   }
 
   /** Writes the batch into the journal's next block, and before that these inodes. */
@@ -318,7 +298,7 @@ export class NameCommitter {
     const [payload, committed] = [() => this.#seal(batch, within), () => this.#committed(batch, within)];
     const doubted = (): void => void (this.#doubtful = true);
     await this.#alone(async () => {
-      await this.#nameLeftOut();
+      await this.#leaving.name();
       await records.commit(inodes, { block: journal.nextBlock(), payload, committed, doubted, linksOf, empty });
     });
     this.#doubtful = false;

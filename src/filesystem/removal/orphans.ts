@@ -1,6 +1,7 @@
 import { InfinitError } from '../../base/index.ts';
 import { BLinkTree, type Change, type Key, type NodeCache } from '../../tree/index.ts';
 import type { VolumeContext } from '../context.ts';
+import { unlessLost } from '../failure.ts';
 import { keyOf, positionOf } from '../names/directory-codec.ts';
 
 const present = Uint8Array.of(1);
@@ -14,7 +15,7 @@ export class Orphans {
   readonly #tree: BLinkTree;
   readonly #numbers = new Set<number>();
   readonly #inTree = new Set<number>();
-  /** A write of them did not end well: they may be in the tree or not. */
+  /** A write of them is under way, or did not end well: they may be in the tree or not. */
   readonly #doubtful = new Set<number>();
 
   constructor(context: VolumeContext, cache: NodeCache) {
@@ -35,10 +36,15 @@ export class Orphans {
     else this.#numbers.delete(inode);
   }
 
-  /** What the tree lacks. */
+  /** Those that the tree may lack. */
+  *unlisted(): Iterable<number> {
+    for (const inode of this.#numbers) if (!this.#inTree.has(inode) || this.#doubtful.has(inode)) yield inode;
+  }
+
+  /** What the tree is to be told. */
   changes(): Map<Key, Change> {
     const changes = new Map<Key, Change>();
-    for (const inode of this.#numbers) if (!this.#inTree.has(inode) || this.#doubtful.has(inode)) changes.set(keyOf(inode), present);
+    for (const inode of this.unlisted()) changes.set(keyOf(inode), present);
     for (const inode of [...this.#inTree, ...this.#doubtful]) if (!this.#numbers.has(inode)) changes.set(keyOf(inode), null);
     return changes;
   }
@@ -46,15 +52,14 @@ export class Orphans {
   /** @throws InfinitError; then what was not done is among the {@link changes} as before, or what undoes it where it may have been done. */
   async apply(changes: ReadonlyMap<Key, Change>): Promise<void> {
     if (changes.size === 0) return;
+    for (const key of changes.keys()) this.#doubtful.add(positionOf(key));
     const { failed } = await this.#tree.apply(changes);
     for (const [key, change] of changes) {
       const inode = positionOf(key);
-      if (failed.has(key)) this.#doubtful.add(inode);
-      else {
-        this.#doubtful.delete(inode);
-        if (change === null) this.#inTree.delete(inode);
-        else this.#inTree.add(inode);
-      }
+      if (failed.has(key)) continue;
+      this.#doubtful.delete(inode);
+      if (change === null) this.#inTree.delete(inode);
+      else this.#inTree.add(inode);
     }
     for (const [, error] of failed) throw error;
   }
@@ -64,8 +69,12 @@ export class Orphans {
     return this.#tree.destroy();
   }
 
-  /** Reads the list at mount. */
-  async load(): Promise<void> {
+  /** Reads the list at mount. False: it may be lost with all its hosts: files that only it named are removed by nobody, and that is all. @throws InfinitError */
+  async load(): Promise<boolean> {
+    return (await unlessLost(this.#read())) !== 'lost';
+  }
+
+  async #read(): Promise<void> {
     for (let after: Key | undefined; ;) {
       const page = await this.#tree.scan(after, pageEntries);
       for (const { key } of page.entries) {
