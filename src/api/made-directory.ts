@@ -12,12 +12,13 @@ const meanings: Readonly<Record<string, string>> = {
 
 /**
  * Makes a directory where there is none, and those above it. Node's own `recursive` tries for ever where the file system has no such file to offer, as in /proc.
+ * @returns the uppermost that was made; undefined where all were there.
  * @throws InfinitError `bad-argument`, `denied`.
  */
-export function makeDirectory(directory: string, mode = 0o777): void {
+export function makeDirectory(directory: string, mode = 0o777): string | undefined {
   const place = path.resolve(directory);
   try {
-    make(place, mode);
+    return make(place, mode);
   } catch (cause) {
     const { code = '' } = cause as NodeJS.ErrnoException;
     if (code === 'EACCES' || code === 'EPERM') throw new InfinitError('denied', `no right to make the directory ${directory}`, { cause });
@@ -29,15 +30,17 @@ export function makeDirectory(directory: string, mode = 0o777): void {
   }
 }
 
-function make(directory: string, mode: number): void {
+function make(directory: string, mode: number): string | undefined {
   try {
     mkdirSync(directory, { mode });
+    return directory;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST' && statSync(directory).isDirectory()) return;
+    if (code === 'EEXIST' && statSync(directory).isDirectory()) return undefined;
     const above = path.dirname(directory);
     if (code !== 'ENOENT' || existsSync(above)) throw error;
-    make(above, mode);
-    make(directory, mode);
+    const uppermost = make(above, mode);
+    const made = make(directory, mode);
+    return uppermost ?? made;
   }
 }

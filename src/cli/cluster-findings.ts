@@ -105,9 +105,10 @@ function membership({ clusterId, hosts, silent }: ClusterStatus): Finding[] {
   return findings;
 }
 
-function versions({ hosts }: ClusterStatus): Finding[] {
+function versions({ hosts, silent }: ClusterStatus): Finding[] {
   const all = [...new Set(hosts.map(({ version }) => version))];
-  if (all.length === 1) return [{ topic: 'version', level: 'ok', finding: `all hosts run ${all[0]}` }];
+  const who = silent.length === 0 ? 'all hosts' : 'all hosts that answer';
+  if (all.length === 1) return [{ topic: 'version', level: 'ok', finding: `${who} run ${all[0]}` }];
   const named = all.map((version) => `${version} (${hosts.flatMap((host) => (host.version === version ? [host.name] : [])).join(', ')})`);
   return [{ topic: 'version', level: 'warning', finding: `several versions run: ${named.join(', ')}`, advice: 'finish the upgrade' }];
 }

@@ -49,6 +49,13 @@ test('silent hosts, too few hosts, mixed versions, wrong clocks and ending passp
   ]);
 });
 
+test('of a silent host nobody says which version it runs', () => {
+  assert.equal(
+    findings(sketch(3, [{}, {}, { silent: true }])).find((each) => each.includes('version')),
+    'ok version: all hosts that answer run 1.0.0',
+  );
+});
+
 test('a host that hears no majority looks at its own link first, and is not told to remove the others', () => {
   const cut = sketch(3, [{}, { silent: true }, { silent: true }]);
   const all = [...linkFindings(cut), ...clusterFindings(cut, Date.parse(now))];

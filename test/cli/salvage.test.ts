@@ -28,6 +28,6 @@ test('how much is accepted is said before it is', () => {
   const answer = { looked: 5, underQuorum: 0, rewritten: 0, givenUp: 0, accepted: false, percentLost: 70, blocks: [] };
   assert.match(
     renderSalvage(answer, 'table'),
-    /^with --force also of 70 in 100 keys, names and blocks that are not found is it said .* most of their hosts were lost together/,
+    /^with --force also of what is not found: for 70 in 100 such keys, names and blocks it is said .* most of their hosts were lost together; whatever is found stays/,
   );
 });

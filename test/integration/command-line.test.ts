@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { symlinkSync } from 'node:fs';
-import { chmod, mkdtemp, readFile, stat, writeFile } from 'node:fs/promises';
+import { existsSync, symlinkSync } from 'node:fs';
+import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, suite, test } from 'node:test';
@@ -92,6 +92,21 @@ suite('the command line', () => {
     assert.match(err, /^infinit: bad-argument: "b\/ad" is no volume name/);
     assert.deepEqual(await infinit('volume', 'rm', '-f', 'one', 'never-made', 'two'), { code: 0, out: 'one\nnever-made\ntwo\n', err: '' });
     assert.equal((await infinit('volume', 'rm', 'never-made')).code, 3);
+  });
+
+  test('a volume whose key is not here is mounted nowhere, and keeps none of the others out of a list', async () => {
+    await says('volume', 'create', 'sealed', '-o', 'encrypted');
+    await says('volume', 'create', 'plain');
+    await rm(path.join(daemon.directory, 'state', 'keys'), { recursive: true });
+    const refused = await infinit('volume', 'mount', 'sealed', path.join(daemon.directory, 'deep', 'below'));
+    assert.match(refused.err, /^infinit: wrong-key: volume "sealed" is encrypted and its key is not on this host/);
+    assert.equal(existsSync(path.join(daemon.directory, 'deep')), false);
+    const { code, out, err } = await infinit('volume', 'usage', '--format', '{{.Name}}');
+    assert.equal(code, 0);
+    assert.ok(out.includes('plain') && !out.includes('sealed'), out);
+    assert.match(err, /^infinit: left out: volume "sealed" is encrypted and its key is not on this host/);
+    assert.notEqual((await infinit('volume', 'usage', 'sealed')).code, 0);
+    await says('volume', 'rm', 'sealed', 'plain');
   });
 
   test('a volume lives: mount on a directory, usage, check, update, unmount, removal, and back from the trash', async () => {

@@ -44,7 +44,7 @@ export function renderSalvage(answer: SalvageAnswer, format: string): string {
 
 /** What it means that a person accepts what nobody is left to know of. */
 function saysAcceptance(percent: number): string {
-  return `of ${percent} in 100 keys, names and blocks that are not found is it said from then on that there never were any, since most of their hosts were lost together (look with infinit volume check first)`;
+  return `of what is not found: for ${percent} in 100 such keys, names and blocks it is said from then on that there never were any, since most of their hosts were lost together; whatever is found stays (look with infinit volume check first)`;
 }
 
 interface SalvageOptions {

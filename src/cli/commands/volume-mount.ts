@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { readdirSync, readFileSync, realpathSync, rmdirSync } from 'node:fs';
 import path from 'node:path';
 
 import { Command } from 'commander';
@@ -18,20 +18,27 @@ export function mountCommand(options: () => GlobalOptions): Command {
       refuseEmpty(directory);
       // Before a directory is made for a volume that there is not.
       await client(options()).inspectVolume(name);
-      const place = madeDirectory(directory);
+      const uppermost = makeDirectory(directory);
+      // Where the directory really is.
+      const place = realpathSync(directory);
       const there = mountedAt(place);
       if (there !== undefined)
         throw new InfinitError('in-use', `volume "${there}" is mounted at ${place} already; \`infinit volume unmount ${place}\` ends that`);
       if (readdirSync(place).length > 0)
         process.stderr.write(`infinit: ${place} is not empty: what is in it is hidden as long as the volume is mounted there\n`);
-      const mountpoint = await client(options()).mountVolume(name, holderOf(place));
       try {
-        run('mount', '--bind', mountpoint, place);
+        const mountpoint = await client(options()).mountVolume(name, holderOf(place));
+        try {
+          run('mount', '--bind', mountpoint, place);
+        } catch (error) {
+          // What is amiss is what mount(8) said; a hold that stays, `infinit volume unmount` takes away.
+          await client(options())
+            .unmountVolume(name, holderOf(place))
+            .catch(() => {});
+          throw error;
+        }
       } catch (error) {
-        // What is amiss is what mount(8) said; a hold that stays, `infinit volume unmount` takes away.
-        await client(options())
-          .unmountVolume(name, holderOf(place))
-          .catch(() => {});
+        if (uppermost !== undefined) unmake(path.resolve(directory), uppermost);
         throw error;
       }
       say(place);
@@ -124,10 +131,16 @@ function placesOf(directory: string): readonly string[] {
   return [path.join(realPathOf(path.dirname(place)), path.basename(place)), realPathOf(place)];
 }
 
-/** Where the directory really is; it is made where there is none. */
-function madeDirectory(directory: string): string {
-  makeDirectory(directory);
-  return realpathSync(directory);
+/** Takes directories away that were made just now, up to the uppermost, as long as there is nothing in them. */
+function unmake(directory: string, uppermost: string): void {
+  try {
+    for (let place = directory; ; place = path.dirname(place)) {
+      rmdirSync(place);
+      if (place === uppermost) return;
+    }
+  } catch {
+    // Somebody uses it by now.
+  }
 }
 
 function realPathOf(directory: string): string {

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 
-import { codeOf, InfinitError } from '../../base/index.ts';
+import { codeOf, InfinitError, messageOf } from '../../base/index.ts';
 import {
   changeableOptions,
   checkNewVolumeName,
@@ -204,7 +204,13 @@ function usage(options: () => GlobalOptions): Command {
       const wanted = names.length > 0 ? names : (await client(options()).listVolumes()).map((volume) => volume.name);
       const rows: VolumeUsage[] = [];
       await forEachName(wanted, async (name) => {
-        rows.push(await client(options()).volumeUsage(name));
+        try {
+          rows.push(await client(options()).volumeUsage(name));
+        } catch (error) {
+          // A host need not have the keys of all volumes; one that was asked for is another matter.
+          if (names.length > 0 || codeOf(error) !== 'wrong-key') throw error;
+          process.stderr.write(`infinit: left out: ${messageOf(error)}\n`);
+        }
         return '';
       });
       const shown: readonly Column<VolumeUsage>[] = [
