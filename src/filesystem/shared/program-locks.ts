@@ -72,7 +72,7 @@ export class ProgramLocks {
     this.#holder = holder;
     this.#undelivered = undelivered;
     this.#onLost = onLost;
-    this.#lost = new LostLocks(onFenced);
+    this.#lost = new LostLocks(records, onFenced);
     this.#held = new HeldLocks(records);
     this.#knowsAll = records?.isWhole === true;
     this.#own = new OwnLocks(holder, cache, this.#held, (inode) => this.#saying !== undefined || this.#releasesOf(inode) !== undefined, clock);
@@ -229,9 +229,15 @@ export class ProgramLocks {
   }
 
   #lose(inode: number, lock: FileLock): void {
-    this.#held.note(inode, { ...lock, type: 'unlock' });
+    // In this order: a daemon that is killed between the two leaves one that is refused again, and not one of which nothing is known.
     this.#lost.add(inode, lock);
+    this.#held.note(inode, { ...lock, type: 'unlock' });
     this.#onLost(inode);
+  }
+
+  /** Files of which programs have lost a lock under a daemon before this one, or this one, and do not know it. */
+  lostOf(): readonly number[] {
+    return this.#lost.inodes();
   }
 
   /** Some have lost a lock and do not know it. */

@@ -149,6 +149,8 @@ export class SharedFileSystem implements FileSystem {
     });
     this.#locks = new ProgramLocks(self, this.#holder, this.#cache, this.#undelivered, { onLost, onFenced }, clock, records, mount);
     this.#lost = new LostWrites(onSaid);
+    // They may not have heard of it from the daemon before.
+    this.#lost.inherit(this.#locks.lostOf());
     // Any program may have locks that are not taken again.
     if (records?.areIncomplete === true) this.#lost.inheritAny();
     this.#settling = new Settling({

@@ -330,9 +330,11 @@ export class LockFleet {
     const { host, inode, overtaken } = has;
     const isAlone = (): boolean => ![...this.#has].some((other) => other !== has && other.inode === inode && other.host === host);
     const wasAlone = isAlone();
-    const written = await this.#asked(host, (now) => (now === fileSystem ? now.write(inode, handle, 0, Buffer.from('x'), false) : undefined));
-    if (written?.answer !== undefined && overtaken && wasAlone && isAlone())
-      throw new Wrong(`${host} wrote under ${show(has)}, which others had since`);
+    // Through the next daemon as well: its file is open there anew.
+    const written = await this.#asked(host, async (now) =>
+      now.write(inode, now === fileSystem ? handle : await now.open(inode, 2), 0, Buffer.from('x'), false),
+    );
+    if (written !== undefined && overtaken && wasAlone && isAlone()) throw new Wrong(`${host} wrote under ${show(has)}, which others had since`);
   }
 
   async #opened(fileSystem: SharedFileSystem, inode: number): Promise<Opened> {
