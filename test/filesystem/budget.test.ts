@@ -31,6 +31,25 @@ test('blocks that the store refused count as held in memory until it has them, o
   await volume.close();
 });
 
+for (const length of [20_000, mebibyte])
+  test(`what is written over while the store has no room for it is in memory no longer, ${length} bytes at once`, async () => {
+    const store = new SmallStore(Infinity);
+    const volume = await open(store);
+    const file = await put(volume, root, 'f', Buffer.alloc(100_000, 1), true);
+    store.capacity = store.immutableBytes;
+    for (let time = 0; time < 5; time++) {
+      await volume.setattr(file, { size: 0 });
+      await volume.write(file, 0, 0, Buffer.alloc(length, time), false);
+      assert.equal(await errnoOf(() => volume.fsync(file, 0, false)), 'ENOSPC');
+      assert.equal(volume.memory.dirtyBytes, length);
+    }
+    store.capacity = Infinity;
+    await volume.fsync(file, 0, false);
+    assert.equal(volume.memory.dirtyBytes, 0);
+    assert.ok((await contentOf(volume, file)).equals(Buffer.alloc(length, 4)));
+    await volume.close();
+  });
+
 test('while a block is put, or scattered writes are, each byte counts once', async () => {
   const gate = Promise.withResolvers<void>();
   let isOpen = true;

@@ -89,7 +89,8 @@ export class Layer {
     while (last < pieces.length && pieces[last]!.end <= end) {
       const gone = pieces[last]!;
       this.#less(gone, gone.end - gone.start);
-      if (gone.kind === 'block') gone.block.references--;
+      // Nothing will ever show it again, nor put it: not even a flush that knows it, which becomes another one with this.
+      if (gone.kind === 'block' && --gone.block.references === 0) gone.block.forget();
       last++;
     }
     if (last > index) pieces.splice(index, last - index);
