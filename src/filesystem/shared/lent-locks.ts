@@ -3,6 +3,8 @@ import type { GrantKey } from './grants.ts';
 
 /** Files whose locks are lent at a time. */
 const maxLent = 4096;
+/** With as many as that, the locks of one are asked back for the next that were lent for so long, in ms. */
+const longLentMs = 60_000;
 /** A guest that hears later than this that it was lent a file's locks does not take them, in ms. */
 export const acceptMs = 500;
 /** So one that was asked for them so much after they were lent, and has answered, does not have them and never will. */
@@ -63,10 +65,19 @@ export class LentLocks {
   /** In the moment in which nobody else has a lock of the inode or waits for one. undefined: not now. */
   lend(peer: string, inode: number): number | undefined {
     const { now, isContended } = this.#options;
-    if (this.#closed || this.#files.has(inode) || this.#files.size >= maxLent || inode >= 2 ** 52 || isContended(locksKey(inode))) return undefined;
+    if (this.#closed || this.#files.has(inode) || inode >= 2 ** 52 || isContended(locksKey(inode)) || !this.#hasRoom()) return undefined;
     const file = { peer, id: this.#next++, lentMs: now(), ended: Promise.withResolvers<void>(), wantedMs: undefined, told: false };
     this.#files.set(inode, file);
     return file.id;
+  }
+
+  /** Those that were lent first may be in use or not: where they are, they are soon lent again. */
+  #hasRoom(): boolean {
+    if (this.#files.size < maxLent) return true;
+    const [[inode, file]] = this.#files as unknown as [[number, LentFile]];
+    // Nobody waits for that: the next time there is room. One at a time, since the guest may not be heard.
+    if (this.#options.now() - file.lentMs >= longLentMs) void this.wanted(inode, true);
+    return false;
   }
 
   /** @param id which time; absent: any. */

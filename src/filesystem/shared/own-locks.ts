@@ -16,6 +16,8 @@ const refusedMs = 100;
 const maxRemembered = 1024;
 /** Files whose locks this host grants at a time, and locks of all of them. */
 const maxFiles = 1024;
+/** With as many as that, one is given back for the next whose locks nobody asked for here for so long, in ms. */
+const idleMs = 60_000;
 const maxLocks = 65_536;
 /** Locks of one file, beyond which the host that serves the volume grants them: they have to fit one message. */
 const maxLocksOfFile = maxReturnedLocks / 2;
@@ -26,6 +28,7 @@ interface OwnFile {
   readonly generation: number;
   /** They are granted for as long as what was granted under this id is good. */
   readonly grant: string;
+  usedMs: number;
   /** They are being given back: until then nothing is granted, here or there. */
   returning: Promise<void> | undefined;
 }
@@ -37,6 +40,7 @@ export class OwnLocks {
   readonly #held: HeldLocks;
   readonly #isTelling: (inode: number) => boolean;
   readonly #clock: Clock;
+  /** Those that were used last at the end. */
   readonly #files = new Map<number, OwnFile>();
   readonly #table = new LockTable({ most: maxLocksOfFile, mostOfAll: maxLocks });
   /** By inode: how many locks are being taken at the moment. */
@@ -77,11 +81,18 @@ export class OwnLocks {
   #grant(inode: number, lock: FileLock): boolean {
     try {
       void this.#table.set(inode, lock, false);
+      this.#used(inode, this.#files.get(inode)!);
       return true;
     } catch (error) {
       if (error instanceof FileSystemError && error.errno === 'ENOMEM') return false;
       throw error;
     }
+  }
+
+  #used(inode: number, file: OwnFile): void {
+    file.usedMs = this.#clock.monotonicMs();
+    this.#files.delete(inode);
+    this.#files.set(inode, file);
   }
 
   /** A lock that is in the way; undefined: it is to be asked for at the host that serves the volume. */
@@ -168,7 +179,7 @@ export class OwnLocks {
     try {
       const id = await this.#holder.callIn<number | undefined>(generation, 'borrowLocks', [inode]);
       if (id === undefined) remember(this.#refusedUntil, inode, this.#clock.monotonicMs() + refusedMs);
-      else if (mayBegin()) this.#begin(inode, { id, generation, grant, returning: undefined });
+      else if (mayBegin()) this.#begin(inode, { id, generation, grant, usedMs: asked, returning: undefined });
       else await this.#holder.callIn(generation, 'returnLocks', [inode, id, undefined]);
     } catch (error) {
       // So says one of an earlier version. Of what is lent all the same, and is not said to be given back, it will be asked.
@@ -179,13 +190,25 @@ export class OwnLocks {
   /** Nothing of the file's locks is under way. */
   #mayAsk(inode: number): boolean {
     const { generation, backing } = this.#holder;
-    if (backing?.kind !== 'remote' || !this.#cache.isOn || generation === this.#withoutLending || this.#files.size >= maxFiles) return false;
+    if (backing?.kind !== 'remote' || !this.#cache.isOn || generation === this.#withoutLending) return false;
     if (this.#held.count(inode) > maxLocksOfFile / 2) return false;
     if (this.#borrowing.has(inode) || this.#taking.has(inode) || this.#isTelling(inode)) return false;
     const until = this.#refusedUntil.get(inode);
     if (until !== undefined && until > this.#clock.monotonicMs()) return false;
     this.#refusedUntil.delete(inode);
-    return true;
+    return this.#hasRoom();
+  }
+
+  /** Files that were lent by a host which served the volume before take none, and what is of no use here any more makes some. */
+  #hasRoom(): boolean {
+    if (this.#files.size < maxFiles) return true;
+    for (const inode of this.#files.keys()) this.#current(inode);
+    if (this.#files.size < maxFiles) return true;
+    const before = this.#clock.monotonicMs() - idleMs;
+    const idle = [...this.#files].find(([, { usedMs, grant }]) => usedMs <= before || grant !== this.#cache.grantId);
+    // Nobody waits for that: the next time there is room.
+    if (idle !== undefined) void this.giveBack(idle[0])?.catch(() => {});
+    return false;
   }
 
   #begin(inode: number, file: OwnFile): void {

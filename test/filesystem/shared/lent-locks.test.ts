@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { type FileLock, FileSystemError, LockGrace, SharedFileSystem } from '../../../src/filesystem/index.ts';
 import { encodeCall } from '../../../src/filesystem/shared/calls.ts';
-import { locksKey } from '../../../src/filesystem/shared/lent-locks.ts';
+import { LentLocks, locksKey } from '../../../src/filesystem/shared/lent-locks.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { MemoryRecords } from '../../suites/memory-records.ts';
 import { errnoOf, open, put, root } from '../harness.ts';
@@ -240,4 +240,62 @@ test('a host of an earlier version is asked for each lock', async () => {
   await serving.keeps(guest);
   for (let time = 0; time < 4; time++) await guest.setlk(inode, posix('1', 'write', 10 * time, 10 * time + 5), false);
   assert.deepEqual(serving.calls, ['setlk', 'setlk', 'setlk', 'setlk']);
+});
+
+test('a guest that grants the locks of as many files as it may gives back those that it used longest ago', async () => {
+  const { serving, guest, inode } = await lent();
+  const most = 1024;
+  const files = [inode];
+  while (files.length < most) files.push(await put(serving.volume, root, `g${files.length}`, ''));
+  for (const file of files.slice(1)) await takeAll(guest, file, serving);
+  const next = await put(serving.volume, root, 'next', '');
+  const lock = posix('1', 'write', 0, 9);
+  const use = async (file: number): Promise<readonly string[]> => {
+    serving.calls.length = 0;
+    await guest.setlk(file, lock, false);
+    await guest.setlk(file, { ...lock, type: 'unlock' }, false);
+    for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+    return [...serving.calls];
+  };
+  // All of them were used a moment ago.
+  for (let time = 0; time < 3; time++) assert.deepEqual(await use(next), ['setlk', 'setlk']);
+  for (let pause = 0; pause < 200; pause++) {
+    await guest.statfs();
+    await serving.time.pass(300);
+  }
+  assert.deepEqual(await use(inode), []);
+  assert.deepEqual(
+    (await use(next)).filter((method) => method === 'returnLocks'),
+    ['returnLocks'],
+  );
+  await use(next);
+  assert.deepEqual(await use(next), []);
+  assert.deepEqual(await use(inode), [], 'one that was used since is kept');
+  assert.deepEqual(await use(files[1]!), ['setlk', 'setlk']);
+});
+
+test('where the locks of as many files are lent as may be, those that were lent longest ago are asked back', async () => {
+  const most = 4096;
+  const asked: number[] = [];
+  let nowMs = 0;
+  const locks = new LentLocks({
+    now: () => nowMs,
+    sleep: () => new Promise((resolve) => setImmediate(resolve)),
+    recall: async (_peer, keys) => void asked.push(...keys),
+    contend: () => {},
+    isContended: () => false,
+    silence: () => undefined,
+  });
+  for (let inode = 1; inode <= most; inode++) assert.ok(locks.lend('a', inode) !== undefined);
+  assert.equal(locks.lend('b', most + 1), undefined);
+  assert.deepEqual(asked, [], 'they were lent a moment ago');
+  nowMs = 60_000;
+  for (let time = 0; time < 3; time++) assert.equal(locks.lend('b', most + 1), undefined);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(asked, [locksKey(1)]);
+  assert.equal(locks.has('a', 1), false);
+  assert.ok(locks.lend('b', most + 1) !== undefined);
+  assert.equal(locks.lend('b', most + 2), undefined);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.ok(locks.lend('b', most + 2) !== undefined);
 });
