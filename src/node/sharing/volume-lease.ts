@@ -25,6 +25,8 @@ interface LeaseRecord {
 const leaseTermMs = 3000;
 /** A holder that is connected lives, and is left so long to renew, in ms: taking a volume from it would cost programs their unsynced writes. */
 const patienceMs = 12_000;
+/** So long after it was first seen the lease of a holder that says nothing is over for all, in ms. */
+const longestMs = patienceMs + leaseTermMs;
 /** How much faster or slower than another a host's clock may run; NTP's worst is a hundredth of it. */
 const driftRate = 0.02;
 /** Renewals: each is a write to the disks of a majority. */
@@ -84,6 +86,8 @@ export class VolumeLease implements AsyncDisposable {
   #seenVersion = 0;
   #seenAtMs = 0;
   #seenTermMs = 0;
+  /** Another host wrote its record while this one looked. */
+  #othersRenew = false;
   #timer: NodeJS.Timeout | undefined;
   #beating: Promise<void> | undefined;
   #closed = false;
@@ -168,6 +172,17 @@ export class VolumeLease implements AsyncDisposable {
     await this.beat();
   }
 
+  /** Takes part, and resolves with whether this host has the lease once somebody is known to have it who lives: whoever died with it does not give it back. Takes as long as a holder that says nothing is left. */
+  async startForNow(signal?: AbortSignal): Promise<boolean> {
+    const { clock } = this.#options;
+    const deadline = clock.monotonicMs() + longestMs;
+    await this.start();
+    while (!this.held && !this.#othersRenew && signal?.aborted !== true && clock.monotonicMs() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, resumedMs));
+    }
+    return this.held;
+  }
+
   /** Looks and renews at once: after a sign that the holder is gone. */
   beat(): Promise<void> {
     // Nobody would give back what it took.
@@ -214,6 +229,7 @@ export class VolumeLease implements AsyncDisposable {
     const record = block === undefined ? undefined : decode(block.payload);
     this.#version = block?.version ?? 'absent';
     if (block !== undefined && block.version !== this.#seenVersion) {
+      if (this.#seenVersion !== 0 && record!.holder !== self && !record!.released) this.#othersRenew = true;
       this.#seenVersion = block.version;
       this.#seenAtMs = clock.monotonicMs();
       this.#seenTermMs = record!.termMs;

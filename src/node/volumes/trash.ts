@@ -157,7 +157,7 @@ export class Trash implements AsyncDisposable {
     const { store, keyDir, self, clock, catalogue, logger } = this.#context;
     if (await this.#context.mayBeInUse(entry.id)) throw new InfinitError('in-use', 'it is still mounted on this host');
     const key = typedOptions(entry.options).encrypted ? volumeKey(keyDir, entry) : undefined;
-    const lease = await takeLease(this.#context.cluster(), { store, volumeId: entry.id, self, clock, logger });
+    const lease = await takeLease(this.#context.cluster(), { store, volumeId: entry.id, self, clock, logger }, this.#stop.signal);
     try {
       const report = await purgeVolume(
         {
