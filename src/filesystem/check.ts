@@ -7,27 +7,12 @@ import type { PlacedDentry } from './names/directory.ts';
 import type { Inode } from './inodes/inode.ts';
 import type { LostBlock } from './journal/lost-blocks.ts';
 import { attempt } from './miss.ts';
+import { unlessLost } from './failure.ts';
 import { mount } from './mount.ts';
+import { hasLost, type Problem } from './problem.ts';
 import { rootInode } from './root-inode.ts';
 import { isDirectory, typeMask } from './inodes/mode.ts';
 import { firstPosition } from './names/name-hash.ts';
-
-/** Something that should not be. */
-export type Problem =
-  /** Blocks of it are lost with all their hosts: nobody can read it. */
-  | { readonly kind: 'lost'; readonly inode: number; readonly directory?: number; readonly name?: string }
-  /** It is lost, and may have had what is nowhere else. */
-  | ({ readonly kind: 'lost-block' } & LostBlock)
-  | { readonly kind: 'dangling-name'; readonly directory: number; readonly name: string; readonly inode: number }
-  | { readonly kind: 'wrong-type'; readonly directory: number; readonly name: string; readonly inode: number }
-  | { readonly kind: 'wrong-links'; readonly inode: number; readonly links: number; readonly names: number }
-  | { readonly kind: 'wrong-parent'; readonly inode: number; readonly parent: number; readonly foundIn: number }
-  | { readonly kind: 'two-parents'; readonly inode: number; readonly foundIn: number }
-  | { readonly kind: 'missing-block'; readonly inode: number; readonly address: Address }
-  | { readonly kind: 'shared-block'; readonly inode: number; readonly address: Address }
-  | { readonly kind: 'leaked-block'; readonly inode: number; readonly address: Address }
-  | { readonly kind: 'leaked-inode'; readonly inode: number }
-  | { readonly kind: 'wrong-usage'; readonly what: 'allocated' | 'files'; readonly counted: number; readonly recorded: number };
 
 export interface CheckReport {
   readonly problems: readonly Problem[];
@@ -116,7 +101,7 @@ class Check {
     const { usage } = this.#core;
     const files = this.#directories + this.#files;
     // What is lost is counted still, and nobody knows any more how much it is.
-    const isWhole = this.#core.table.peek(rootInode) !== undefined && this.#problems.every(({ kind }) => kind !== 'lost');
+    const isWhole = this.#core.table.peek(rootInode) !== undefined && !hasLost(this.#problems);
     if (isWhole && usage.files !== files) this.#problems.push({ kind: 'wrong-usage', what: 'files', counted: files, recorded: usage.files });
     if (isWhole && usage.allocated !== this.#allocated)
       this.#problems.push({ kind: 'wrong-usage', what: 'allocated', counted: this.#allocated, recorded: usage.allocated });
@@ -144,7 +129,8 @@ class Check {
     let subdirectories = 0;
     for (let after = firstPosition - 1; ;) {
       const from = after;
-      const page = await attempt(() => inode.directory!.list(from, pageNames));
+      const page = await unlessLost((async () => attempt(() => inode.directory!.list(from, pageNames)))());
+      if (page === 'lost') return void this.#problems.push({ kind: 'lost-names', inode: inode.number });
       for (const entry of page.entries) {
         const named = { inode: entry.inode, directory: inode.number, name: entry.name };
         const child = await this.#unlessLost(named, () => this.#core.table.load(entry.inode));

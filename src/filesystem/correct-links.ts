@@ -1,7 +1,7 @@
-import type { Problem } from './check.ts';
 import type { VolumeCore } from './core.ts';
 import type { Inode } from './inodes/inode.ts';
 import { attempt } from './miss.ts';
+import { hasLost, type Problem } from './problem.ts';
 
 /** Gives an inode the link count that its names say: an operation as any other. */
 export function correctLinks(core: VolumeCore, inode: Inode, links: number): void {
@@ -19,7 +19,7 @@ export function correctLinks(core: VolumeCore, inode: Inode, links: number): voi
  */
 export async function correctFoundLinks(core: VolumeCore, problems: readonly Problem[], through: number): Promise<void> {
   const { log, table, unread, kernel } = core;
-  if (problems.some(({ kind }) => kind === 'lost') || unread.size > 0) return;
+  if (hasLost(problems) || unread.size > 0) return;
   let last = through;
   for (const problem of problems) {
     if (problem.kind !== 'wrong-links' || problem.names === 0) continue;

@@ -4,7 +4,8 @@
  */
 export * from './file-system.ts';
 export { rootInode } from './root-inode.ts';
-export { checkVolume, type CheckReport, type Problem, type StoreContents } from './check.ts';
+export { checkVolume, type CheckReport, type StoreContents } from './check.ts';
+export type { Problem } from './problem.ts';
 export type { VolumeOptions, VolumeSetup } from './context.ts';
 export { isSameTime } from './inodes/file-time.ts';
 export { costOf, type LostBlock, saysLost } from './journal/lost-blocks.ts';

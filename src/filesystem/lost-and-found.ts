@@ -16,7 +16,7 @@ const nobody = { uid: 0, gid: 0, pid: 0 };
 
 /**
  * Gives what no directory names any more a name in /lost+found: `#` and its number. Of a directory that is found so all that is in it has its name again. Names of which nothing is left go: they
- * could neither be used nor removed. For a volume that nobody else uses.
+ * could neither be used nor removed. Of a directory that lost pages of its names the others are there again. For a volume that nobody else uses.
  * @param numbers Inodes that there may be. Returns how many were given one. @throws InfinitError
  */
 export async function gatherLost(core: VolumeCore, namespace: Namespace, numbers: AsyncIterable<number>): Promise<number> {
@@ -69,6 +69,8 @@ async function walk(core: VolumeCore, candidates: readonly Inode[]): Promise<Wal
     const inode = await unlessLost(core.table.load(number));
     if (inode === 'lost' || inode?.directory === undefined) continue;
     const { directory } = inode;
+    // A page that is lost would hide all that follow it.
+    if ((await unlessLost(directory.tree.mend())) === 'lost') continue;
     let subdirectories = 0;
     for (let after = firstPosition - 1; ;) {
       const from = after;

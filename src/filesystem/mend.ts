@@ -24,7 +24,7 @@ export async function openWithoutLost(setup: VolumeSetup, numbers: AsyncIterable
     const after = await volume.check();
     await volume.close();
     // What was corrected and is lost all the same.
-    const gone = before.problems.filter(({ kind }) => kind === 'dangling-name');
+    const gone = before.problems.filter(({ kind }) => kind === 'dangling-name' || kind === 'lost-names');
     return { ...after, gathered, problems: [...lost.map((one) => ({ kind: 'lost-block' as const, ...one })), ...gone, ...after.problems] };
   } catch (error) {
     await volume.abandon();

@@ -61,6 +61,7 @@ async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord,
   const { context, state } = core;
   const readOnly = context.options.readOnly === true;
   if (!readOnly) await reserveNumbers(core);
+  if (setup.lost !== undefined && !readOnly) await core.orphans.mend();
   if (!(await core.orphans.load()))
     context.logger.warn('the list of files without a name may be lost: those that only it named go on taking up room');
   const fence = !readOnly && !found.clean;

@@ -2,6 +2,7 @@ import { InfinitError } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import { destroyFrom } from './destroy.ts';
 import { Housekeeper } from './housekeeper.ts';
+import { mendTree } from './mend.ts';
 import { emptyNode, indexOf, lowerBound, type TreeNode, valueAt } from './node.ts';
 import { NodeStore } from './node-store.ts';
 import type { Found } from './search.ts';
@@ -30,6 +31,7 @@ const maxNodeBytes = 32 * 1024;
 export class BLinkTree {
   readonly root: Address;
   readonly #nodes: NodeStore;
+  readonly #target: number;
   readonly #housekeeper: Housekeeper;
   readonly #writer: Writer;
 
@@ -39,6 +41,7 @@ export class BLinkTree {
     if (!(target >= minNodeBytes && target <= maxNodeBytes))
       throw new InfinitError('bad-argument', `nodeBytes is ${target}; it must be ${minNodeBytes} to ${maxNodeBytes}`);
     this.root = root;
+    this.#target = target;
     this.#nodes = new NodeStore(root, options);
     this.#housekeeper = new Housekeeper(this.#nodes, target);
     this.#writer = new Writer(this.#nodes, this.#housekeeper.search, this.#housekeeper, target);
@@ -147,6 +150,12 @@ export class BLinkTree {
   async destroy(onEntries?: (entries: readonly Entry[]) => Promise<void> | void): Promise<void> {
     await this.settled();
     await destroyFrom(this.#nodes, this.root, undefined, onEntries);
+  }
+
+  /** {@link mendTree}. Until then whoever needs a node that is lost is told `lost`. */
+  async mend(givenUp = true): Promise<number> {
+    await this.settled();
+    return mendTree(this.#nodes, this.#target, givenUp);
   }
 
   #cachedLeaf(key: Key): TreeNode | undefined {

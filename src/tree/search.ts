@@ -38,6 +38,8 @@ export interface Via {
 export const maxHops = 4;
 /** Loads in one search; more only if the tree is rewritten all the time, or broken. */
 const maxLoads = 500;
+/** Times that a search may find the same node gone: whatever leads to one that was merged away is current, or mended, at the next look. A node that is gone still was lost with all its hosts. */
+export const maxGone = 8;
 
 /** What a search needs done that writes: given by the housekeeper, who in turn searches. */
 export interface Obstacles {
@@ -102,19 +104,28 @@ export class Search {
     let loaded: Found | undefined;
     let hopLimit: number = maxHops;
     let rootLoaded = false;
+    const gone = new Map<Address, number>();
+    const load = async (address: Address, via: Via | undefined): Promise<Found | undefined> => {
+      const node = await this.load(address, via);
+      if (node !== undefined) return node;
+      const times = (gone.get(address) ?? 0) + 1;
+      if (times === maxGone) throw this.lost(address);
+      gone.set(address, times);
+      return undefined;
+    };
     for (let loads = 0; loads < maxLoads; loads++) {
       const route = this.route(key, level, side, hopLimit, loaded);
       if (route.kind === 'found') {
         const { found } = route;
         if (!fresh || this.#nodes.isCurrent(found) || (loaded?.address === found.address && found.version >= loaded.version)) return found;
-        loaded = await this.load(found.address, undefined);
+        loaded = await load(found.address, undefined);
       } else if (route.kind === 'none') {
         // The root may have grown since it was cached.
         if (rootLoaded || !fresh) return undefined;
         rootLoaded = true;
         await this.#nodes.load(this.#nodes.root);
       } else if (route.kind === 'load') {
-        loaded = await this.load(route.address, route.via);
+        loaded = await load(route.address, route.via);
       } else {
         if (route.kind === 'stale') hopLimit = Infinity;
         loaded = undefined;
@@ -132,6 +143,11 @@ export class Search {
     if (via.separator === undefined) this.#nodes.forget(via.address);
     else await this.#obstacles.repair(via.level, via.separator, address);
     return undefined;
+  }
+
+  /** A node was found gone {@link maxGone} times on one way. */
+  lost(address: Address): InfinitError {
+    return new InfinitError('lost', `node ${address} of tree ${this.#nodes.root} is not there, and those beside it lead to it`);
   }
 
   /** Does away with what is in the way of a route. */

@@ -5,7 +5,7 @@ import type { Housekeeper } from './housekeeper.ts';
 import { isBeyond } from './node.ts';
 import type { NodeOutcome, NodeStore } from './node-store.ts';
 import { planWrite, type WritePlan } from './plan.ts';
-import { type Found, maxHops, type Route, type Search } from './search.ts';
+import { type Found, maxGone, maxHops, type Route, type Search } from './search.ts';
 import type { ApplyResult, Change, Key } from './types.ts';
 
 /** Changes that may wait in one tree; a call that would exceed it is refused. */
@@ -35,6 +35,8 @@ interface Item extends KeyChange {
   conflicts: number;
   /** Its route was long and its parent was loaded anew: now it is followed whatever its length. */
   far: boolean;
+  /** What its route led to last that was gone, and how often. */
+  gone: { readonly address: Address; readonly times: number } | undefined;
 }
 
 /** A leaf with the changes that go into it now, and how. */
@@ -82,7 +84,7 @@ export class Writer {
       const call: Call = { refused: new Map(), failed: new Map(), left: changes.size, resolve };
       if (changes.size === 0) return resolve(call);
       if (this.#incoming.length === 0) queueMicrotask(() => this.#dispatch(this.#incoming.splice(0)));
-      for (const [key, change] of changes) this.#incoming.push({ key, change, call, conflicts: 0, far: false });
+      for (const [key, change] of changes) this.#incoming.push({ key, change, call, conflicts: 0, far: false, gone: undefined });
       this.#queued += changes.size;
     });
   }
@@ -146,9 +148,20 @@ export class Writer {
       return waited;
     };
     done.then(
-      (start) => this.#dispatch(take(), start ?? undefined),
+      (start) => this.#dispatch(start === undefined && route.kind === 'load' ? this.#unlessGone(take(), route.address) : take(), start ?? undefined),
       (error: unknown) => this.#fail(take(), asError(error)),
     );
+  }
+
+  /** Those that may try another way: pointers to a node that is gone were mended. The others fail, as it is lost. */
+  #unlessGone(items: readonly Item[], address: Address): Item[] {
+    return items.filter((item) => {
+      const times = (item.gone?.address === address ? item.gone.times : 0) + 1;
+      item.gone = { address, times };
+      if (times < maxGone) return true;
+      this.#fail([item], this.#search.lost(address));
+      return false;
+    });
   }
 
   /** Edits a leaf. What changes nothing is answered; if the leaf changed while it waited, its changes are sent anew. */

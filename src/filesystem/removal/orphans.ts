@@ -69,6 +69,11 @@ export class Orphans {
     return this.#tree.destroy();
   }
 
+  /** Of a list that lost pages the others are there again, where a person wants the volume without what is lost. */
+  async mend(): Promise<void> {
+    await unlessLost(this.#tree.mend());
+  }
+
   /** Reads the list at mount. False: it may be lost with all its hosts: files that only it named are removed by nobody, and that is all. @throws InfinitError */
   async load(): Promise<boolean> {
     return (await unlessLost(this.#read())) !== 'lost';

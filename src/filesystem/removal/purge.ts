@@ -92,6 +92,8 @@ class Purge {
   /** Removes the files of a page of names; a directory among them is gone into first, and the page read again afterwards. */
   async #step(directory: OpenDirectory): Promise<Inode | 'done' | undefined> {
     const { inode, after } = directory;
+    // Pages of its names that are lost would keep all the others. What is only told to be may be there again, and names what is to be removed.
+    if (after < firstPosition) await inode.directory!.tree.mend(false);
     const page = await this.#readable(inode.number, () => attempt(() => inode.directory!.list(after, pageNames)));
     const files = new Map<number, Inode>();
     for (const { inode: number } of page?.entries ?? []) {

@@ -147,9 +147,13 @@ function inWords(problem: Problem): string {
   switch (problem.kind) {
     case 'lost': {
       if (problem.inode === rootInode)
-        return 'the root directory or a page of its names is lost: once that is accepted (see infinit status) --repair puts what is left into /lost+found';
+        return 'the root directory is lost: once that is accepted (see infinit status) --repair puts what is left into /lost+found';
       const where = problem.name === undefined ? '' : `, "${problem.name}" of directory ${problem.directory},`;
       return `inode ${problem.inode}${where} is lost with all its hosts`;
+    }
+    case 'lost-names': {
+      const which = problem.inode === rootInode ? 'the root directory' : `directory ${problem.inode}`;
+      return `a page of the names of ${which} is lost: once that is accepted (see infinit status) --repair puts what it named into /lost+found`;
     }
     case 'lost-block':
       return `${saysLost(problem)} is lost with all its hosts: ${costOf(problem)}; with --repair the volume can be mounted without it`;
