@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { flushCompileCache, getCompileCacheDir } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -29,6 +30,7 @@ export async function runDaemon(config: DaemonConfig): Promise<void> {
   const logger = createLogger(config.logLevel);
   if (process.env[childVariable] === undefined) {
     for (const sentence of mistypedVariables(process.env)) logger.warn(sentence);
+    insistOnProc();
     buildAddon();
     compileAhead(logger);
     return becomeHolder(config.logLevel);
@@ -45,6 +47,12 @@ export async function runDaemon(config: DaemonConfig): Promise<void> {
   }
   // Whatever a library still keeps open must not keep a stopped daemon alive.
   process.exit();
+}
+
+/** Without it neither what is mounted can be seen, nor would this process find its own program. @throws InfinitError `unsupported`. */
+function insistOnProc(): void {
+  if (existsSync('/proc/self/mountinfo')) return;
+  throw new InfinitError('unsupported', '/proc is not mounted: `mount -t proc proc /proc`');
 }
 
 /** Where the daemon keeps its state by default only root may write, and only root may mount: whoever forgot `sudo` is told so. */

@@ -43,7 +43,10 @@ export async function mountFuse({ source, mountPoint, readOnly = false }: MountS
     const options = ['fd=3', 'rootmode=40000', 'user_id=0', 'group_id=0', 'allow_other', 'default_permissions', readOnly ? 'ro' : 'rw'];
     await run('mount', ['-i', '-t', mountType, '-o', options.join(','), '--', source, mountPoint], fd);
     const mounted = (await listMounts(mountPoint)).findLast((entry) => entry.mountPoint === mountPoint);
-    if (mounted === undefined) throw new InfinitError('denied', `${mountPoint} does not show in the mount table after mounting`);
+    if (mounted === undefined) {
+      await detachMount(mountPoint).catch(() => {});
+      throw new InfinitError('denied', `${mountPoint} does not show in the mount table after mounting`);
+    }
     // Before the session's INIT is answered the kernel keeps the smaller of this and what INIT allows.
     await setReadAhead(mounted.connection, maxReadAheadBytes);
     return { fd, mountPoint, connection: mounted.connection };

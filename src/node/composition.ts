@@ -105,8 +105,8 @@ export async function compose(config: DaemonConfig, stack: AsyncDisposableStack,
     isDeleted: (id) => catalogue.isDeleted(id),
     logger,
   });
-  makeMountDirectory(config.mountDir, logger);
-  await sayDeadMounts(await clearStaleMounts(config.mountDir, new Set(holder.inherited().map((mount) => mount.connection))), logger);
+  const mountDir = makeMountDirectory(config.mountDir, logger);
+  await sayDeadMounts(await clearStaleMounts(mountDir, new Set(holder.inherited().map((mount) => mount.connection))), logger);
   const onCatalogueChange = (): void => {
     cluster.announceCatalogue();
     trash.look();
@@ -130,7 +130,7 @@ export async function compose(config: DaemonConfig, stack: AsyncDisposableStack,
   const volumes: Volumes = stack.use(
     new Volumes({
       hostName: config.name,
-      mountDir: config.mountDir,
+      mountDir,
       keyDir,
       store,
       catalogue,

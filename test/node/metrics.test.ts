@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { type AddressInfo, Server } from 'node:net';
+import { type AddressInfo, connect, Server } from 'node:net';
+import { text as textOf } from 'node:stream/consumers';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 
 import type { HostStatus } from '../../src/api/index.ts';
 import { createLogger, Histogram, silentLogger } from '../../src/base/index.ts';
@@ -91,6 +93,18 @@ test('every metric that the Grafana board names is there', async () => {
     [...known].filter((name) => !named.has(name)),
     [],
   );
+});
+
+test('of questions that are sent one behind the other on a connection one is answered', async () => {
+  let asked = 0;
+  const text = (): Promise<string> => {
+    asked++;
+    return setImmediate('x 1\n');
+  };
+  await using endpoint = await serveMetrics({ host: '127.0.0.1', port: 0 }, text, silentLogger);
+  const socket = connect(endpoint.port, '127.0.0.1');
+  socket.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(50));
+  assert.deepEqual([(await textOf(socket)).split('x 1\n').length - 1, asked], [1, 1]);
 });
 
 test('a connection that cannot be taken ends nothing', async () => {

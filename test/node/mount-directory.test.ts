@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmodSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, mkdtempSync, realpathSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -14,7 +14,8 @@ test('where volumes are mounted root alone may enter; what others may enter alre
     const logger = createLogger('info', (_level, line) => lines.push(line));
     const directory = path.join(above, 'volumes');
     makeMountDirectory(directory, logger);
-    makeMountDirectory(directory, logger);
+    symlinkSync('.', path.join(above, 'way'));
+    assert.equal(makeMountDirectory(path.join(above, 'way', 'volumes'), logger), realpathSync(directory));
     assert.deepEqual([statSync(directory).mode & 0o777, lines], [0o700, []]);
     chmodSync(directory, 0o755);
     makeMountDirectory(directory, logger);

@@ -11,12 +11,15 @@ export async function serveMetrics(
   text: () => Promise<string>,
   logger: Logger,
 ): Promise<AsyncDisposable & { readonly port: number }> {
+  // Who asks while it is being read hears the same.
+  let reading: Promise<string> | undefined;
+  const read = (): Promise<string> => (reading ??= text().finally(() => (reading = undefined)));
   const server = http().createServer({ requestTimeout: requestTimeoutMs }, (request, response) => {
     if (request.method !== 'GET' || request.url?.split('?')[0] !== '/metrics') {
       response.writeHead(404, { 'content-type': 'text/plain' }).end('only GET /metrics is here\n');
       return;
     }
-    text().then(
+    read().then(
       (body) => response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }).end(body),
       (error: unknown) => {
         logger.error('metrics could not be read', { error });
@@ -25,6 +28,8 @@ export async function serveMetrics(
     );
   });
   server.maxConnections = maxConnections;
+  // Whoever sends one question behind the other, and reads no answer, had all of them in this memory at once.
+  server.maxRequestsPerSocket = 1;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => reject(new InfinitError('unavailable', `--metrics ${host}:${port}: ${plainly(cause)}`, { cause })));
     server.listen(port, host, resolve);

@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
@@ -10,6 +10,7 @@ import type { Transport } from '../../overlay/index.ts';
 import type { BlockStore } from '../../store/index.ts';
 import { servePort } from '../../store/port/index.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
+import { makeMountPoint } from '../mounts/mount-directory.ts';
 import { ServedVolume, startDeadlineMs } from './served-volume.ts';
 import { createMemory, isMemory } from './surviving-memory.ts';
 import { volumeKey } from './volume-key.ts';
@@ -262,7 +263,7 @@ export class VolumeServer {
   }
 
   async #mount(entry: CatalogueEntry, place: string, readOnly: boolean): Promise<FuseMount> {
-    mkdirSync(place, { recursive: true });
+    makeMountPoint(place);
     try {
       return await mountFuse({ source: entry.name, mountPoint: place, readOnly });
     } catch (error) {
