@@ -6,6 +6,8 @@ import { LockTable } from './locks.ts';
 export interface LockHosts {
   /** A lock was taken. */
   taken(inode: number, lock: FileLock): void;
+  /** Somebody was told that no lock of others is in the way of his. */
+  free(inode: number, lock: FileLock): void;
   /** Whether any host is not heard. */
   isQuiet(): boolean;
   /** Of a lock that is held: the promise resolves when it is known whether its host lives. undefined: it is. */
@@ -33,7 +35,10 @@ export class FileLocks {
   /** A lock of another owner that is in the way. */
   conflict(inode: number, lock: FileLock): MaybePromise<FileLock | undefined> {
     const unknown = this.#claims()?.locks(inode, true) ?? this.#silence(inode, lock);
-    return unknown === undefined ? this.#table.conflict(inode, lock, this.#isKnown) : unknown.then(() => this.conflict(inode, lock));
+    if (unknown !== undefined) return unknown.then(() => this.conflict(inode, lock));
+    const held = this.#table.conflict(inode, lock, this.#isKnown);
+    if (held === undefined) this.#hosts?.free(inode, lock);
+    return held;
   }
 
   /**

@@ -80,7 +80,7 @@ export class CallServer {
     this.#onRemoved = onRemoved;
     this.#maxHandles = maxHandles;
     this.#grants = grants;
-    this.#locks = new ServedLocks({ volume, grace, lent: grants?.lentLocks, silent: grants?.silent });
+    this.#locks = new ServedLocks({ volume, grace, lent: grants?.lentLocks, silent: grants?.silent, mapped: grants?.mapped });
     this.#showing = grants === undefined ? undefined : new Showing(volume, grants, keep);
     const expect: ServedVolume['expect'] = (inode) => volume.expect(inode);
     this.#unsaid = new LookedUp(expect, unsaidMs);
@@ -158,13 +158,12 @@ export class CallServer {
    * @returns what closes its handles and forgets it, to be called some time later: should it have been cut off only, files without a name that it opens again must be there still.
    */
   async dismiss(peer: string): Promise<() => Promise<void>> {
-    this.#grants?.mapped.forget(peer);
     this.#grants?.forget(peer);
     this.#grants?.loans.lapse(peer);
     const guest = this.#guests.dismiss(peer);
     if (guest === undefined) return () => Promise.resolve();
     // First: who waits has a lock as soon as it is free, and that counts as had meanwhile.
-    this.#locks.remember(peer);
+    this.#locks.remember(peer, guest);
     await unlock(this.#volume, guest);
     this.#locks.lost(peer);
     return () => {

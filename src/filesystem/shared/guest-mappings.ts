@@ -1,5 +1,6 @@
 import { codeOf } from '../../base/index.ts';
 import type { MaybePromise } from '../file-system.ts';
+import { Moved } from './backing.ts';
 import type { Borrowing } from './borrowing.ts';
 import type { HolderLink } from './holder-link.ts';
 
@@ -35,17 +36,21 @@ export class GuestMappings {
   }
 
   async #ask(inode: number): Promise<string | undefined> {
-    const generation = await this.#holder.ready();
-    if (this.#holder.backing?.kind !== 'remote' || generation === this.#withoutNames) return undefined;
-    const loan = this.#borrowing.loanOf(inode);
-    try {
-      const name = await this.#holder.callIn<string>(generation, 'mapped', [inode]);
-      if (loan !== undefined && loan === this.#borrowing.loanOf(inode)) this.#learn(inode, { name, loan });
-      return name;
-    } catch (error) {
-      // So says one of an earlier version.
-      if (codeOf(error) === 'bad-argument') this.#withoutNames = generation;
-      throw error;
+    for (;;) {
+      const generation = await this.#holder.ready();
+      if (this.#holder.backing?.kind !== 'remote' || generation === this.#withoutNames) return undefined;
+      const loan = this.#borrowing.loanOf(inode);
+      try {
+        const name = await this.#holder.callIn<string>(generation, 'mapped', [inode]);
+        if (loan !== undefined && loan === this.#borrowing.loanOf(inode)) this.#learn(inode, { name, loan });
+        return name;
+      } catch (error) {
+        // The same host may have let this one in again, which it had taken for lost.
+        if (error instanceof Moved) continue;
+        // So says one of an earlier version.
+        if (codeOf(error) === 'bad-argument') this.#withoutNames = generation;
+        throw error;
+      }
     }
   }
 

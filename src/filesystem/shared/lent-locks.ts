@@ -118,6 +118,11 @@ export class LentLocks {
     return (file.told = true);
   }
 
+  /** Inodes whose locks the guest grants. */
+  inodesOf(peer: string): number[] {
+    return [...this.#files].flatMap(([inode, file]) => (file.peer === peer ? [inode] : []));
+  }
+
   /** Inodes of which a guest's programs have nothing locked, if that guest has said all that they have. */
   untold(peer: string): number[] {
     return [...this.#files].flatMap(([inode, file]) => (file.peer === peer && !file.told ? [inode] : []));

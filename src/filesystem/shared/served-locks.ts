@@ -6,6 +6,7 @@ import { Dismissed } from './calls.ts';
 import { type Guest, ownerKey } from './guest.ts';
 import type { LentLocks } from './lent-locks.ts';
 import type { LockGrace } from './lock-grace.ts';
+import type { MappedFiles } from './mapped-files.ts';
 import type { SilentHosts } from './silent-hosts.ts';
 import { hostOf, TakenMeanwhile } from './taken-meanwhile.ts';
 
@@ -24,6 +25,7 @@ export interface ServedLocksParts {
   /** Where guests may grant locks. */
   readonly lent: LentLocks | undefined;
   readonly silent: SilentHosts | undefined;
+  readonly mapped: MappedFiles | undefined;
 }
 
 /** What other hosts' programs lock on the volume that is open here. */
@@ -32,6 +34,7 @@ export class ServedLocks implements LockHosts {
   readonly #grace: LockGrace;
   readonly #lent: LentLocks | undefined;
   readonly #silent: SilentHosts | undefined;
+  readonly #mapped: MappedFiles | undefined;
   /** Hosts that have said which locks their programs have, and were not lost since. */
   readonly #known = new Set<string>();
   /** Since the volume was opened here. */
@@ -41,11 +44,12 @@ export class ServedLocks implements LockHosts {
 
   #onGreeted: (peer: string) => void = () => {};
 
-  constructor({ volume, grace, lent, silent }: ServedLocksParts) {
+  constructor({ volume, grace, lent, silent, mapped }: ServedLocksParts) {
     this.#volume = volume;
     this.#grace = grace;
     this.#lent = lent;
     this.#silent = silent;
+    this.#mapped = mapped;
     volume.locks.shareWith(this);
   }
 
@@ -58,6 +62,11 @@ export class ServedLocks implements LockHosts {
   taken(inode: number, lock: FileLock): void {
     this.#taken.note(inode, lock);
     for (const each of this.#takenWithout.values()) each.note(inode, lock);
+    this.free(inode, lock);
+  }
+
+  free(inode: number, { owner }: FileLock): void {
+    this.#mapped?.locked(inode, hostOf(owner));
   }
 
   isQuiet(): boolean {
@@ -106,6 +115,7 @@ export class ServedLocks implements LockHosts {
     this.#lent?.endAll(peer);
     this.#known.add(peer);
     this.#takenWithout.delete(peer);
+    this.#mapped?.heard(peer);
     this.#onGreeted(peer);
     const { again } = guest;
     if (process !== undefined && guest.process !== process) {
@@ -122,7 +132,8 @@ export class ServedLocks implements LockHosts {
   }
 
   /** The guest is lost: what others take from now on it has lost. */
-  remember(peer: string): void {
+  remember(peer: string, guest: Guest): void {
+    this.#mapped?.lost(peer, [...[...guest.owners.values()].map(({ inode }) => inode), ...(this.#lent?.inodesOf(peer) ?? [])]);
     // One that had not said which locks it has was given up before, or had them at the host before: what others took since then counts.
     if (this.#known.delete(peer)) this.#takenWithout.set(peer, new TakenMeanwhile());
   }

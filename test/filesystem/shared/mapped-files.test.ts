@@ -67,12 +67,50 @@ test('is another one once anybody else changed the file, or might in his own mem
   }
 });
 
-test('is another one once the guest was taken for lost, also where nobody has taken its locks', async () => {
+test('is the same though the guest was taken for lost, where nobody had a lock meanwhile that its programs had, or of the file', async () => {
   const { serving, inode, guest } = await begin(false);
+  const unmapped = await put(serving.volume, root, 'g', 'content', true);
   const name = await guest.mapping(inode);
   await guest.setlk(inode, flock('owner', 'write'), false);
-  await serving.server.dismiss('guest');
-  assert.notEqual(await guest.mapping(inode), name);
+  for (let time = 0; time < 2; time++) {
+    await serving.server.dismiss('guest');
+    await serving.own.setlk(unmapped, flock('other', 'write'), false);
+    // It lets the guest in again, which locks again what it had.
+    assert.equal(await guest.mapping(inode), name);
+    await guest.relocked();
+    assert.equal((await serving.own.getlk(inode, flock('other', 'read')))?.type, 'write');
+    await serving.own.setlk(unmapped, flock('other', 'unlock'), false);
+    assert.equal(await guest.mapping(inode), name, 'the others are told that the lock is held');
+  }
+});
+
+test('is another one once the guest was taken for lost and anybody had a lock that its programs had, or of the file', async () => {
+  for (const [what, by] of [
+    ['locked', 'here'],
+    ['locked', 'other guest'],
+    ['locked', 'look'],
+    ['lent', 'here'],
+    ['mapped', 'here'],
+    ['mapped', 'other guest'],
+  ] as const) {
+    const { serving, inode, guest } = await begin(false);
+    const locked = await put(serving.volume, root, 'g', 'content', true);
+    const name = await guest.mapping(inode);
+    assert.equal(serving.grants.mapped.name('guest', inode), name);
+    if (what === 'locked') await guest.setlk(locked, flock('owner', 'write'), false);
+    if (what === 'lent') assert.equal(typeof serving.grants.lentLocks.lend('guest', locked), 'number');
+    const other = serving.guest('other');
+    await other.getattr(root);
+    await serving.server.dismiss('guest');
+    const which = what === 'mapped' ? inode : locked;
+    if (by === 'look') assert.equal(await serving.own.getlk(which, flock('other', 'read')), undefined);
+    else {
+      const program = by === 'here' ? serving.own : other;
+      await program.setlk(which, flock('other', 'read'), false);
+      await program.setlk(which, flock('other', 'unlock'), false);
+    }
+    assert.notEqual(await guest.mapping(inode), name, `${what}, ${by}`);
+  }
 });
 
 test('there is none where the volume is open in this process, or where the host that serves it knows of no such thing', async () => {
