@@ -42,6 +42,10 @@ export interface SalvageAnswer {
   readonly accepted?: boolean;
   /** Where giving up was asked for without force: of how many in a hundred blocks what was there, if anything, may be lost with hosts that were lost together; with force that is accepted. Absent: of none. */
   readonly percentLost?: number;
+  /** Of all of them, how many have which result; a hundred results at the most. Absent in answers of earlier versions. */
+  readonly results?: readonly (Pick<SalvagedBlock, 'result' | 'reason'> & { readonly count: number })[];
+  /** Hosts that some of them miss, by name where it is known. Absent in answers of earlier versions. */
+  readonly missing?: readonly string[];
   /** A thousand of them at the most. */
   readonly blocks: readonly SalvagedBlock[];
 }

@@ -7,6 +7,8 @@ import { pages, pause, registersPart } from './walk.ts';
 
 /** Blocks that one run names; the rest is counted. */
 const maxNamed = 1000;
+/** Results and reasons that are told apart: a reason may be the words of an error, another for each block. */
+const maxResults = 100;
 /** Blocks whose hosts are asked at once: a damaged record shows only there, so all blocks are asked for. */
 const askedAtOnce = 16;
 
@@ -50,8 +52,24 @@ export interface SalvageReport {
   readonly underQuorum: number;
   readonly rewritten: number;
   readonly givenUp: number;
+  /** Of all of them; a hundred at the most. */
+  readonly results: readonly SalvageCount[];
+  /** Hosts that some of them miss. */
+  readonly missing: readonly PeerId[];
   /** At most 1000 of them. */
   readonly blocks: readonly SalvageEntry[];
+}
+
+/** How many blocks have the same result. */
+export interface SalvageCount extends Pick<SalvageEntry, 'result' | 'reason'> {
+  readonly count: number;
+}
+
+function count(results: Map<string, SalvageCount>, { result, reason }: SalvageEntry): void {
+  const key = `${result} ${reason}`;
+  const known = results.get(key);
+  if (known !== undefined || results.size < maxResults)
+    results.set(key, { result, ...(reason === undefined ? {} : { reason }), count: (known?.count ?? 0) + 1 });
 }
 
 type Found = Omit<SalvageEntry, 'result' | 'reason'>;
@@ -80,6 +98,8 @@ export class Salvage {
   /** Looks at all registers of this host. */
   async run(request: SalvageRequest, audit: Audit, signal: AbortSignal): Promise<SalvageReport> {
     const blocks: SalvageEntry[] = [];
+    const results = new Map<string, SalvageCount>();
+    const missing = new Set<PeerId>();
     let [looked, underQuorum, rewritten, givenUp] = [0, 0, 0, 0];
     this.#outlasted = false;
     for await (const { addresses } of pages(this.#at, registersPart, signal)) {
@@ -97,12 +117,14 @@ export class Salvage {
           const entry = await this.#salvage(some[index]!, remains, request, audit, signal);
           if (entry.result === 'rewritten') rewritten++;
           if (entry.result === 'given-up') givenUp++;
+          for (const peer of entry.missing) missing.add(peer);
+          count(results, entry);
           if (blocks.length < maxNamed) blocks.push(entry);
         }
         await this.#at.pace.breathe();
       }
     }
-    return { looked, underQuorum, rewritten, givenUp, blocks };
+    return { looked, underQuorum, rewritten, givenUp, results: [...results.values()], missing: [...missing], blocks };
   }
 
   /** undefined: the block has a majority in reach, or nothing of it is here, or another host has more of it. */

@@ -21,6 +21,15 @@ test('below a list of blocks stands how many there are of each result', () => {
   ]);
   const more = renderSalvage({ looked: 5000, underQuorum: 3200, rewritten: 3200, givenUp: 0, blocks }, 'table').split('\n');
   assert.deepEqual(more.slice(-6, -3), ['', 'of the first 3, which are listed:', '2 refused: wait']);
+  const counted = {
+    results: [
+      { result: 'possible', count: 3199 },
+      { result: 'refused', reason: 'wait', count: 1 },
+    ],
+    missing: ['c', 'b'],
+  } as const;
+  const whole = renderSalvage({ looked: 5000, underQuorum: 3200, rewritten: 0, givenUp: 0, blocks, ...counted }, 'table').split('\n');
+  assert.deepEqual(whole.slice(-6, -1), ['', 'the first 3 are listed; of all:', '3199 possible', '1 refused: wait', 'missing in all: b c']);
   assert.deepEqual(renderSalvage({ looked: 5, underQuorum: 0, rewritten: 0, givenUp: 0, blocks: [] }, 'table').split('\n').length, 1);
 });
 

@@ -34,7 +34,15 @@ test('blocks whose majority is merely out of reach are listed, and nothing whate
   await using _ = cluster;
   assert.ok(stuck.length > 0 && stuck.length < addresses.length);
   await assert.rejects(cluster.host('a').store.fetch(stuck[0]!, { deadlineMs: 300 }), { code: 'unavailable' });
-  const looked = results(await salvage({ force: false, lost: [] }));
+  const reports = await salvage({ force: false, lost: [] });
+  for (const report of reports) {
+    assert.equal(
+      report.results.reduce((sum, { count }) => sum + count, 0),
+      report.underQuorum,
+    );
+    assert.deepEqual(report.missing.toSorted(), report.underQuorum > 0 ? lost : []);
+  }
+  const looked = results(reports);
   assert.deepEqual(looked.map(({ address }) => address).sort(), stuck.toSorted());
   for (const { missing, holders, version } of looked) {
     assert.deepEqual([missing.toSorted(), holders.length, version], [lost, 1, 1]);

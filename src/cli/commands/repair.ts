@@ -11,7 +11,7 @@ import { Progress } from '../progress.ts';
 /** Between two looks at a scrub under way, in ms. */
 const pollMs = 1000;
 
-function resultOf({ result, reason }: SalvagedBlock): string {
+function resultOf({ result, reason }: Pick<SalvagedBlock, 'result' | 'reason'>): string {
   return reason === undefined ? result : `${result}: ${reason}`;
 }
 
@@ -32,14 +32,27 @@ export function renderSalvage(answer: SalvageAnswer, format: string): string {
   const accepted =
     answer.accepted === true ? ['what may have been lost with these hosts is accepted: what is not found is not there from now on'] : [];
   if (answer.blocks.length === 0) return [...accepted, ...toAccept, counts].join('\n');
-  // The list may be of many thousands.
-  const results = [...Map.groupBy(answer.blocks, resultOf)].map(([result, { length }]) => `${length} ${result}`);
+  // The list may be of many thousands. What was given up before is in it, and not counted.
   const listed = answer.blocks.length;
-  const first = listed < answer.underQuorum ? [`of the first ${listed}, which are listed:`] : [];
-  const missing = [...new Set(answer.blocks.flatMap((block) => block.missing))].sort();
+  const isCounted = answer.results !== undefined && answer.results.length > 0;
+  const results = isCounted
+    ? answer.results.map((result) => `${result.count} ${resultOf(result)}`)
+    : [...Map.groupBy(answer.blocks, resultOf)].map(([result, { length }]) => `${length} ${result}`);
+  const first =
+    listed >= answer.underQuorum ? [] : [isCounted ? `the first ${listed} are listed; of all:` : `of the first ${listed}, which are listed:`];
+  const missing = [...(answer.missing ?? new Set(answer.blocks.flatMap((block) => block.missing)))].sort();
   // As `--lost` takes them: names of hosts that were expelled are in no list.
   const named = missing.length === 0 ? [] : [`missing in all: ${missing.join(' ')}`];
   return [renderTable(answer.blocks, columns), '', ...first, ...results, ...named, ...accepted, ...toAccept, counts].join('\n');
+}
+
+/** Of how many blocks something would be done. */
+function possibleOf({ results, blocks, underQuorum }: SalvageAnswer): string {
+  const of = (counts: readonly { readonly result: string; readonly count: number }[]): number =>
+    counts.reduce((sum, { result, count }) => sum + (result === 'possible' ? count : 0), 0);
+  if (results !== undefined) return String(of(results));
+  const listed = of(blocks.map(({ result }) => ({ result, count: 1 })));
+  return underQuorum > blocks.length ? `${listed} or more` : String(listed);
 }
 
 /** What it means that a person accepts what nobody is left to know of. */
@@ -72,8 +85,7 @@ export function salvageCommand(options: () => GlobalOptions): Command {
       const by = process.env['SUDO_USER'] ?? userInfo().username;
       if (force && !yes) {
         const before = await client(options()).salvage({ force: false, lost, giveUp, by });
-        const found = before.blocks.filter(({ result }) => result === 'possible').length;
-        const possible = before.underQuorum > before.blocks.length ? `${found} or more` : String(found);
+        const possible = possibleOf(before);
         const also = before.percentLost === undefined ? '' : ` And ${saysAcceptance(before.percentLost)}.`;
         const question = giveUp
           ? `Declare ${possible} blocks lost of which nothing is left but ${given}?${also}`

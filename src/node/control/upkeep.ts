@@ -37,7 +37,9 @@ export class Upkeep implements RepairControl {
     const isForgiven = giveUp && force && (await membership.forgive(peers));
     if (isForgiven) await this.audit({ by, lost: peers, step: 'accepted', what: 'blocks of which nobody is left to know' });
     const percentLost = giveUp && !force ? membership.percentLost : 0;
-    return { ...report, accepted: isForgiven, ...(percentLost > 0 ? { percentLost } : {}), blocks: report.blocks.map((entry) => this.#named(entry)) };
+    const missing = report.missing.map((peer) => this.#nameOf(peer));
+    const blocks = report.blocks.map((entry) => this.#named(entry));
+    return { ...report, accepted: isForgiven, ...(percentLost > 0 ? { percentLost } : {}), missing, blocks };
   }
 
   scrub(bytesPerSecond: number | undefined): void {
@@ -55,8 +57,12 @@ export class Upkeep implements RepairControl {
     throw new InfinitError('not-found', `there is no host "${which}": an expelled one is named by its peer id, as \`infinit salvage\` lists it`);
   }
 
+  #nameOf(peer: PeerId): string {
+    return this.#context.overlay.member(peer)?.name ?? peer;
+  }
+
   #named(entry: SalvageEntry): SalvagedBlock {
-    const name = (peer: PeerId): string => this.#context.overlay.member(peer)?.name ?? peer;
+    const name = (peer: PeerId): string => this.#nameOf(peer);
     const { missing, damaged, holders, replicas } = entry;
     return { ...entry, missing: missing.map(name), damaged: damaged.map(name), holders: holders.map(name), replicas: replicas.map(name) };
   }
