@@ -118,7 +118,8 @@ export class VolumeCore {
     const carry: NameCommitter['carry'] = (left) => this.names.carry(left);
     const unread = (): UnreadInodes => this.unread;
     const { table } = this;
-    this.checkpoint = new Checkpoint({ journal, records, remover, orphans, state, carry, unread, table, logger: context.logger });
+    const write = (inode: Inode): void => this.flusher.add(inode);
+    this.checkpoint = new Checkpoint({ journal, records, remover, orphans, state, carry, unread, table, write, logger: context.logger });
     const { checkpoint } = this;
     const replacing = new ReplacingFiles({ records, contents: this.contents, redo, late: () => this.flusher.late });
     const onNamed = (directory: Inode): void => this.#synced(directory);

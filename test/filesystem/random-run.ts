@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 
 import { FileSystemError, type Volume } from '../../src/filesystem/index.ts';
 import type { MemoryBlockStore } from '../suites/memory-block-store.ts';
+import { assertRests } from './at-rest.ts';
 import { contentOf, namesOf, open, readAt, user } from './harness.ts';
 import { describe, Model, node, type Node } from './posix-model.ts';
 import { kinds, type Step } from './random-steps.ts';
@@ -22,6 +23,8 @@ export class Run {
   held: { readonly file: Node; readonly handle: number }[] = [];
   /** References that the kernel has, by inode. */
   readonly #references = new Map<number, number>();
+  /** The store refuses some of what is to be brought to its place: that stays in the journal. */
+  fails = false;
   /** Index of the last state of names that was acknowledged as durable. */
   durable = 0;
 
@@ -172,6 +175,7 @@ export class Run {
         const index = model.history.length - 1;
         const marks = files.map((one) => [one, one.changes] as const);
         await volume[what]();
+        assertRests(volume, what === 'syncfs' || this.fails ? 'sync' : 'recall');
         this.durable = Math.max(this.durable, index);
         for (const [one, changes] of marks) one.synced = changes;
         return;

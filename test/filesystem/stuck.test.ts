@@ -4,6 +4,7 @@ import { test } from 'node:test';
 
 import { type ErrorCode, InfinitError } from '../../src/base/index.ts';
 import type { Volume } from '../../src/filesystem/index.ts';
+import { assertRests } from './at-rest.ts';
 import { BlockedStore } from './blocked-store.ts';
 import { contentOf, errnoOf, look, namesOf, open, put, root, user } from './harness.ts';
 
@@ -111,4 +112,50 @@ test('after a crash at any moment of such a checkpoint all that was durable is t
     assert.deepEqual((await volume.check()).problems, []);
     await volume.close();
   }
+});
+
+test('a file whose record is out of reach for its links, and not for its removal, is no trouble once it is removed', async () => {
+  const store = new BlockedStore();
+  const volume = await open(store);
+  const file = await put(volume, root, 'f', 'text', true);
+  await volume.recall();
+  const handle = await volume.open(file, 0);
+  await volume.unlink(root, 'f');
+  volume.forget(file, 1);
+  await volume.syncfs();
+  let isGone = false;
+  store.blocked = (inode) => {
+    // With the names: the links come next.
+    if (inode === root && !isGone) {
+      isGone = true;
+      void volume.release(file, handle);
+    }
+    if (inode !== file) return undefined;
+    return volume.syncfs().then(() => {
+      throw new InfinitError('unavailable', 'refused');
+    });
+  };
+  await volume.recall();
+  assert.ok(isGone);
+  store.blocked = () => undefined;
+  await volume.recall();
+  assertRests(volume, 'recall');
+  assert.deepEqual((await volume.check()).problems, []);
+  await volume.close();
+});
+
+test('a file of which only the links could be written is written as a whole once it can be', async () => {
+  const store = new BlockedStore();
+  const volume = await open(store);
+  const file = await put(volume, root, 'f', 'text', true);
+  await volume.recall();
+  await volume.link(file, root, 'g');
+  await volume.syncfs();
+  let refused = 0;
+  store.blocked = (inode) => (inode === file && ++refused === 1 ? Promise.reject(new InfinitError('unavailable', 'refused')) : undefined);
+  await volume.recall();
+  assert.equal(refused, 2);
+  await volume.recall();
+  assertRests(volume, 'recall');
+  await volume.close();
 });

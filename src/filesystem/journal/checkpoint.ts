@@ -34,6 +34,8 @@ export interface CheckpointParts {
   readonly carry: (left: () => readonly Carried[]) => Promise<void>;
   readonly unread: () => Pick<UnreadInodes, 'size' | 'failure' | 'carried' | 'retry'>;
   readonly table: Pick<InodeTable, 'load' | 'peek'>;
+  /** Takes an inode of which more than its links is to be written. */
+  readonly write: (inode: Inode) => void;
   readonly logger: Logger;
 }
 
@@ -230,16 +232,20 @@ export class Checkpoint {
   async #attempt(all: readonly Inode[], through: number): Promise<ReadonlyMap<Inode, unknown>> {
     const unread = await this.#read(all.filter(({ standIn }) => standIn !== undefined));
     const inodes = unread.size === 0 ? all : all.filter((inode) => !unread.has(inode));
-    return new Map([
+    const failures = new Map([
       ...unread,
       ...(await this.#applyNames(inodes.filter((inode) => this.#directories.has(inode)))),
       ...(await this.#writeLinks(
         inodes.filter((inode) => this.#touched.has(inode)),
         through,
       )),
-      // What is removed makes room, and waits for nothing else.
-      ...(await this.#remove(inodes.filter((inode) => this.#gone.has(inode)))),
     ]);
+    // What is removed makes room, and waits for nothing else.
+    await this.#remove(
+      inodes.filter((inode) => this.#gone.has(inode)),
+      failures,
+    );
+    return failures;
   }
 
   /** What stands for itself can be brought nowhere before its record is read. Returns what failed. */
@@ -263,15 +269,19 @@ export class Checkpoint {
     return failures;
   }
 
-  /** Contents that cannot be written wait; links do not, since all that the journal has waits for them. Returns what failed. */
+  /** Contents that cannot be written wait; links do not, since all that the journal has waits for them. What waits is no business of the checkpoint any more. Returns what failed. */
   async #writeLinks(touched: readonly Inode[], through: number): Promise<ReadonlyMap<Inode, unknown>> {
-    const { records } = this.#parts;
+    const { records, write } = this.#parts;
     const failures = new Map<Inode, unknown>();
     const dirty = touched.filter((inode) => !inode.gone && inode.dirty);
     for (let at = 0; at < dirty.length; at += recordsPerCommit)
       for (const [inode, reason] of await records.commitEach(dirty.slice(at, at + recordsPerCommit))) {
         if (failures.size >= maxFailures) failures.set(inode, reason);
-        else await records.relink(inode).catch((error: unknown) => failures.set(inode, error));
+        else
+          await records.relink(inode).then(
+            () => !inode.gone && write(inode),
+            (error: unknown) => failures.set(inode, error),
+          );
       }
     // One that is gone in memory, and not in the journal yet: a crash leaves it, with the links that it has.
     const leaving = touched.filter((one) => one.gone && !this.#gone.has(one));
@@ -283,11 +293,16 @@ export class Checkpoint {
     return failures;
   }
 
-  /** Returns what failed. */
-  async #remove(gone: readonly Inode[]): Promise<ReadonlyMap<Inode, unknown>> {
+  /** @param failures What failed before of one that is removed now is nobody's trouble: there is nothing left to bring to its place. */
+  async #remove(gone: readonly Inode[], failures: Map<Inode, unknown>): Promise<void> {
     const failed = await this.#parts.remover.remove(gone);
-    for (const inode of gone) if (!failed.has(inode)) this.#gone.delete(inode);
-    return failed;
+    for (const inode of gone) {
+      if (failed.has(inode)) failures.set(inode, failed.get(inode));
+      else {
+        this.absent(inode);
+        failures.delete(inode);
+      }
+    }
   }
 }
 

@@ -45,6 +45,13 @@ export class Unsettled {
     this.#write = write;
   }
 
+  /** Of how many inodes a write of the record is under way, or ended so that nobody knows whether it took effect. */
+  get uncertain(): number {
+    let uncertain = 0;
+    for (const entry of this.#entries.values()) if (entry.uncertain) uncertain++;
+    return uncertain;
+  }
+
   /** Before the records of these are written with other contents than before. @throws InfinitError; then they must not be written. */
   async cover(inodes: readonly Inode[]): Promise<void> {
     if (inodes.length === 0) return;
