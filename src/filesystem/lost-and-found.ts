@@ -20,27 +20,30 @@ const nobody = { uid: 0, gid: 0, pid: 0 };
  * @param numbers Inodes that there may be. Returns how many were given one. @throws InfinitError
  */
 export async function gatherLost(core: VolumeCore, namespace: Namespace, numbers: AsyncIterable<number>): Promise<number> {
-  const candidates = new Map<number, Inode>();
+  // Numbers alone: all inodes of a volume together are more than memory may hold.
+  const candidates = new Set<number>();
+  const found = new Set<number>();
   const meet = async (number: number): Promise<Inode | undefined> => {
     const inode = number === rootInode || candidates.has(number) ? undefined : await unlessLost(core.table.load(number));
     // What has no links was removed, and is on its way.
     if (inode === undefined || inode === 'lost' || inode.gone || inode.links === 0 || core.orphans.has(number)) return undefined;
-    candidates.set(number, inode);
+    candidates.add(number);
+    if (inode.isDirectory) found.add(number);
     return inode;
   };
   for await (const number of numbers) {
     // Whoever knows of a directory may not know of the one that has it, which must not come to have it beside /lost+found.
     for (let inode = await meet(number); inode?.isDirectory === true;) inode = await meet(inode.parent);
   }
-  const { named, directories, dangling } = await walk(core, [...candidates.values()]);
+  const { named, directories, dangling } = await walk(core, found);
   for (const one of dangling) await attempt(() => dropDangling(core, namespace, one));
   // A root directory that was made anew counts none of what is in it, and one that lost names counts too many.
-  for (const [inode, subdirectories] of directories) correctLinks(core, inode, subdirectories + 2);
-  const nameless = [...candidates.values()].filter(({ number }) => !named.has(number));
-  if (nameless.length === 0) return 0;
+  for (const [number, subdirectories] of directories) await attempt(() => correctLinks(core, core.table.get(number), subdirectories + 2));
+  for (const number of named) candidates.delete(number);
+  if (candidates.size === 0) return 0;
   const home = await attempt(() => homeOf(namespace));
-  for (const inode of nameless) await attempt(() => adopt(core, namespace, home, inode));
-  return nameless.length;
+  for (const number of candidates) await attempt(() => adopt(core, namespace, home.number, core.table.get(number)));
+  return candidates.size;
 }
 
 /** A name of something of which there is no record. */
@@ -54,14 +57,15 @@ interface Walked {
   /** All that a directory names which is left, whether anything leads to it or not. */
   readonly named: ReadonlySet<number>;
   /** How many directories are in each, of those that could be read. */
-  readonly directories: ReadonlyMap<Inode, number>;
+  readonly directories: ReadonlyMap<number, number>;
 }
 
-async function walk(core: VolumeCore, candidates: readonly Inode[]): Promise<Walked> {
+/** @param found directories that there are, besides those that are named. */
+async function walk(core: VolumeCore, found: ReadonlySet<number>): Promise<Walked> {
   const named = new Set<number>();
-  const directories = new Map<Inode, number>();
+  const directories = new Map<number, number>();
   const dangling: Dangling[] = [];
-  const waiting = [rootInode, ...candidates.filter((inode) => inode.isDirectory).map(({ number }) => number)];
+  const waiting = [rootInode, ...found];
   const seen = new Set<number>();
   for (let number = waiting.pop(); number !== undefined; number = waiting.pop()) {
     if (seen.has(number)) continue;
@@ -87,7 +91,7 @@ async function walk(core: VolumeCore, candidates: readonly Inode[]): Promise<Wal
         subdirectories++;
       }
       if (page.done) {
-        directories.set(inode, subdirectories);
+        directories.set(number, subdirectories);
         break;
       }
       after = page.until;
@@ -111,8 +115,8 @@ function homeOf(namespace: Namespace): Inode {
 }
 
 /** One operation, as those of {@link Namespace}. */
-function adopt(core: VolumeCore, namespace: Namespace, home: Inode, inode: Inode): void {
-  const { inode: directory, names } = namespace.writableDirectory(home.number);
+function adopt(core: VolumeCore, namespace: Namespace, home: number, inode: Inode): void {
+  const { inode: directory, names } = namespace.writableDirectory(home);
   const name = `#${inode.number}`;
   if (names.lookup(name) !== undefined) return;
   names.checkRoom(name);

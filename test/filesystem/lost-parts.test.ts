@@ -121,6 +121,38 @@ test('what a directory in the middle named, whose page is lost, is found by a re
   await volume.close();
 });
 
+test('however many files are gathered, more than are kept in memory among them, each is found with one link, and directories with what is in them', async () => {
+  const store = new MemoryBlockStore();
+  let volume = await mounted(store);
+  const directories: number[] = [];
+  for (let index = 0; index < 60; index++) {
+    const { inode } = await volume.mkdir(root, `directory-${index}`, 0o755, 0, user);
+    directories.push(inode);
+    await put(volume, inode, 'inside', `${index}`);
+    await volume.mkdir(inode, 'below', 0o755, 0, user);
+    const file = await put(volume, root, `file-${index}`, `${index}`);
+    // Of two names one is left.
+    await volume.link(file, root, `link-${index}`);
+  }
+  await volume.close();
+  store.lose(named(`directory:${root}`));
+  const { gathered, problems } = await openWithoutLost({ ...(await setup(store)), options: { maxCachedInodes: 16 } }, inodesIn(store));
+  assert.equal(gathered, 120);
+  assert.ok(
+    problems.every(({ kind }) => kind === 'lost-block'),
+    JSON.stringify(problems),
+  );
+  volume = await mounted(store);
+  assert.deepEqual((await volume.check()).problems, []);
+  const home = (await look(volume, root, 'lost+found'))!;
+  assert.equal((await namesOf(volume, home)).length, 120);
+  for (const inode of directories) {
+    assert.equal(await look(volume, inode, '..'), home);
+    assert.deepEqual((await namesOf(volume, inode)).toSorted(), ['below', 'inside']);
+  }
+  await volume.close();
+});
+
 test('what is gathered on one host after another, of which each knows of a part, has one name in the end', async () => {
   for (const order of [0, 1]) {
     const store = new MemoryBlockStore();
