@@ -63,6 +63,39 @@ test('names go on while records of new inodes are out of reach, and whatever was
   assert.deepEqual((await volume.check()).problems, []);
 });
 
+test('names go on while there is no room for records of new inodes, and whatever was made is there after crashes', async () => {
+  const store = new UnreadableStore();
+  let volume = await open(store, { flushDelayMs: 2 });
+  const isNew = ofNew();
+  const expected: string[] = [];
+  for (let round = 0; round < 3; round++) {
+    store.lacks = (address) => (isNew(address) && lot(address, 1) < 0.4 ? 'disk-full' : undefined);
+    for (let count = 0; count < 30; count++) {
+      const name = `${round}-${count}`;
+      expected.push(name);
+      if (count % 2 === 0) await volume.mkdir(root, name, 0o750, 0, user);
+      else await put(volume, root, name, '');
+      // Whoever is told that it is made is told so once: another host’s program would hear that it was not.
+      await volume.fsyncdir(root, 0);
+      assert.equal(volume.memory.operations, 0);
+    }
+    await volume.rename(root, expected.pop()!, root, `moved-${round}`, 0);
+    expected.push(`moved-${round}`);
+    await volume.unlink(root, expected.splice(expected.indexOf(`${round}-1`), 1)[0]!);
+    await volume.fsyncdir(root, 0);
+    store.restart();
+    volume = await open(store, { flushDelayMs: 2 });
+    assert.deepEqual((await namesOf(volume, root)).toSorted(), expected.toSorted());
+    store.lacks = () => undefined;
+    if (round === 1) await volume.recall();
+  }
+  await volume.recall();
+  assert.deepEqual((await volume.check()).problems, []);
+  await volume.close();
+  volume = await open(store);
+  assert.deepEqual((await volume.check()).problems, []);
+});
+
 test('what is synced of a file whose record is only in the journal is there after a crash', async () => {
   const store = new UnreadableStore();
   const volume = await open(store, { flushDelayMs: 2 });
@@ -102,9 +135,10 @@ test('whatever but the volume’s own block is out of reach, and whatever become
         // A step that cannot read what it needs fails in the volume, and is done in the model.
         store.readable = true;
         const rate = random() * 0.5;
+        const code = random() < 0.3 ? 'disk-full' : 'unavailable';
         for (const [at, step] of list.entries()) {
           const salt = Math.floor(random() * 2 ** 30);
-          if (at % 12 === 0) store.lacks = (address) => (address !== own && lot(address, salt) < rate ? 'unavailable' : undefined);
+          if (at % 12 === 0) store.lacks = (address) => (address !== own && lot(address, salt) < rate ? code : undefined);
           await run.step(step).catch((error: unknown) => {
             if (!(error instanceof InfinitError || (error instanceof FileSystemError && ['EIO', 'ENOSPC'].includes(error.errno)))) throw error;
           });

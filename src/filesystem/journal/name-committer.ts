@@ -167,20 +167,22 @@ export class NameCommitter {
 
   /** Not all of it can be committed. What is not about names, or is but content that can come later, is to hold up no name. @throws InfinitError */
   async #commitLess(error: unknown): Promise<void> {
-    const full = isForRoom(error);
     if (isPassing(error) && (await this.#commitWithin())) {
       this.#withinUntilMs = this.#parts.clock.monotonicMs() + withinMs;
       return;
     }
     if (isPassing(error) && this.#waitsForContent) return this.#commitFree();
     if (isPassing(error) && (await this.#parts.replacing.letPast([...(this.#parts.log.batch()?.settle ?? [])]))) return this.#commitPast();
-    if (!full && this.#requests.some(({ extrasDone }) => !extrasDone))
+    if (!isForRoom(error) && this.#requests.some(({ extrasDone }) => !extrasDone))
       return this.#commit({ most: Infinity }).catch((own: unknown) => {
         if (isPassing(own)) throw own;
         return this.#commitEmpty(() => this.#commitNames());
       });
     if (isPassing(error)) throw error;
-    return this.#commitEmpty(() => this.#commitNames());
+    return this.#commitEmpty(() => this.#commitNames()).catch(async (own: unknown) => {
+      // The hosts of a new inode's record may be full, and those of the journal not.
+      if (!isForRoom(own) || !(await this.#commitWithin())) throw own;
+    });
   }
 
   /** Without files that others were replaced by, and that are out of reach. @throws InfinitError */

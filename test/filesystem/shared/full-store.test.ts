@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { errnoOf, look, open, put, root, user } from '../harness.ts';
+import { namedAddress } from '../../../src/block/index.ts';
+import { errnoOf, look, namesOf, open, put, root, user, volumeId } from '../harness.ts';
 import { SmallStore } from '../small-store.ts';
+import { UnreadableStore } from '../unreadable-store.ts';
 import { Serving } from './serving.ts';
 
 const mebibyte = 1024 * 1024;
@@ -48,4 +50,24 @@ test('what was opened for another host that is then told of a failure does not s
   await guest.release(late, handle);
   assert.equal(await errnoOf(() => volume.getattr(late)), 'ESTALE');
   await volume.close();
+});
+
+test('what another host makes where the hosts of its record have no room is answered, and survives the serving host', async () => {
+  const store = new UnreadableStore();
+  const serving = new Serving(await open(store));
+  const guest = serving.guest('guest');
+  await guest.mkdir(root, 'before', 0o755, 0, user);
+  const records = new Set(Array.from({ length: 1000 }, (_, index) => namedAddress(volumeId, `inode:${index + 3}`)));
+  store.lacks = (address) => (records.has(address) ? 'disk-full' : undefined);
+  const { inode } = await guest.mkdir(root, 'made', 0o755, 0, user);
+  await guest.rename(root, 'made', root, 'moved', 0);
+  await guest.rmdir(root, 'before');
+  store.restart();
+  const next = await open(store);
+  assert.deepEqual(await namesOf(next, root), ['moved']);
+  assert.equal(await look(next, root, 'moved'), inode);
+  store.lacks = () => undefined;
+  await next.recall();
+  assert.deepEqual((await next.check()).problems, []);
+  await serving.volume.abandon();
 });
