@@ -1,7 +1,7 @@
 /** The daemon of a host that another one serves is killed, again and again; the machine, its holder and the programs live on. They notice nothing. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, mkdtempDisposable, open, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdtempDisposable, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -77,6 +77,25 @@ test('a program that writes lines and syncs none does not notice that the daemon
     for (const each of hosts.places) assert.equal(await readFile(path.join(each, name), 'utf8'), logs[index]!.text);
   }
   for (const file of files) await file.close();
+});
+
+test('where somebody removed the notes of what a killed daemon had not said, what is in its memory is there all the same, and a sync says that more may be lost', async () => {
+  await using hosts = await shareMounts();
+  const guest = hosts.cluster.hosts[1]!;
+  await using file = await open(path.join(hosts.places[1], 'f'), 'w');
+  const log = new Log(file);
+  await log.line();
+  await file.sync();
+  await log.line();
+  // No daemon comes while they are removed.
+  process.kill(guest.pid, 'SIGSTOP');
+  process.kill(guest.daemonPid, 'SIGKILL');
+  await rm(path.join(path.dirname(guest.controlSocket), 'dirty'), { recursive: true });
+  process.kill(guest.pid, 'SIGCONT');
+  await guest.answering();
+  await assert.rejects(file.sync(), { code: 'EIO' });
+  await file.sync();
+  for (const place of hosts.places) assert.equal(await readFile(path.join(place, 'f'), 'utf8'), log.text);
 });
 
 test('large and small writes, modes and times of a guest are as they were after its daemon was killed, and a close that comes then is heard', async () => {

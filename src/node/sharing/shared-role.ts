@@ -19,7 +19,7 @@ import {
 import type { Sealer } from '../../block/index.ts';
 import type { BlockStore } from '../../store/index.ts';
 import { PortStore } from '../../store/port/index.ts';
-import type { DirtySet } from '../volumes/dirty-set.ts';
+import type { Dirty, DirtySet } from '../volumes/dirty-set.ts';
 import { Questions } from '../volumes/questions.ts';
 import { Tenure } from './tenure.ts';
 import type { OpenCommand, VolumeCommand, VolumeEvent } from '../volumes/volume-worker-protocol.ts';
@@ -51,7 +51,7 @@ export interface SharedRoleParts {
   readonly tell: (event: VolumeEvent) => void;
   readonly logger: Logger;
   /** What is not durable, as the next daemon will find it and the one before left it. */
-  readonly dirty: ReturnType<typeof DirtySet.open>;
+  readonly dirty: Dirty;
   /** As of {@link SharedOptions}. */
   readonly records?: Records | undefined;
   readonly mount?: string | undefined;

@@ -11,6 +11,19 @@ const pageBytes = 4096;
 /** The part of the file that is memory as well: 32,768 slots. Further ones take a system call each time. */
 const mappedBytes = 64 * pageBytes;
 
+/** What a former daemon left. */
+interface Left {
+  readonly left: ReadonlySet<number>;
+  readonly lost: ReadonlySet<number>;
+  readonly incomplete: boolean;
+  readonly missing: boolean;
+}
+
+/** The set of a mount, and what it begins with. */
+export interface Dirty extends Left {
+  readonly set: DirtySet;
+}
+
 /**
  * Which inodes of a mount hold writes, or directories changes of names, that are not durable yet, in a small file on tmpfs: it outlives a killed daemon, though not the
  * host. The next daemon takes over the mount, and the first fsync (or, where the kernel tells of them, close) of such a file fails with EIO, as Linux does after a
@@ -46,23 +59,25 @@ export class DirtySet {
   /**
    * The set of one mount, with what a former daemon left in it.
    * @param adopted the mount outlived that daemon, and so did programs with open files. To those of a new mount it is as after a power cut: nothing they did is lost.
-   * @returns `left`: what that daemon had not made durable; `lost`: what of it was lost with a daemon before that one, and nobody has heard; `incomplete`: either may be any inode.
+   * @returns `left`: what that daemon had not made durable; `lost`: what of it was lost with a daemon before that one, and nobody has heard; `incomplete`: either may be any inode;
+   * `missing`: there is no file, as a daemon leaves it that has written everything out.
    */
-  static open(
-    file: string,
-    adopted: boolean,
-    logger: Logger = silentLogger,
-  ): { set: DirtySet; left: ReadonlySet<number>; lost: ReadonlySet<number>; incomplete: boolean } {
-    const { left, lost, incomplete } = adopted ? read(file) : { left: new Set<number>(), lost: new Set<number>(), incomplete: false };
+  static open(file: string, adopted: boolean, logger: Logger = silentLogger): Dirty {
+    const { left, lost, incomplete, missing } = adopted ? read(file) : nothing();
     const set = new DirtySet(file, opened(file), logger);
     if (incomplete) set.#mark();
     // What was lost stays lost until an application has heard of it; a second crash must not hide it.
     for (const inode of left) set.#add(lost.has(inode) ? set.#lost : set.#slots, inode);
-    return { set, left, lost, incomplete };
+    return { set, left, lost, incomplete, missing };
   }
 
   add(inode: number): void {
     this.#add(this.#slots, inode);
+  }
+
+  /** The daemon before was killed, and somebody took its file away: the next one shall not believe that all is in this one. */
+  lacks(): void {
+    if (!this.#closed) this.#try(() => this.#mark());
   }
 
   delete(inode: number): void {
@@ -181,7 +196,11 @@ function opened(file: string): number {
   }
 }
 
-function read(file: string): { left: Set<number>; lost: Set<number>; incomplete: boolean } {
+function nothing(): Left {
+  return { left: new Set(), lost: new Set(), incomplete: false, missing: false };
+}
+
+function read(file: string): Left {
   const [left, lost] = [new Set<number>(), new Set<number>()];
   let bytes: Buffer;
   try {
@@ -189,7 +208,8 @@ function read(file: string): { left: Set<number>; lost: Set<number>; incomplete:
     bytes = readFileSync(file);
   } catch (error) {
     // A daemon that has written everything out leaves none.
-    return { left, lost, incomplete: (error as NodeJS.ErrnoException).code !== 'ENOENT' };
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    return { left, lost, incomplete: !missing, missing };
   }
   for (let at = slotBytes; at + slotBytes <= bytes.length; at += slotBytes) {
     const high = bytes.readUInt32LE(at + 4);
@@ -199,5 +219,5 @@ function read(file: string): { left: Set<number>; lost: Set<number>; incomplete:
     left.add(inode);
     if (high >= lostBit) lost.add(inode);
   }
-  return { left, lost, incomplete: bytes.length < slotBytes || readU64(bytes, 0) !== 0 };
+  return { left, lost, incomplete: bytes.length < slotBytes || readU64(bytes, 0) !== 0, missing: false };
 }

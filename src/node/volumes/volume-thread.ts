@@ -9,7 +9,7 @@ import { Sealer } from '../../block/index.ts';
 import { type FileSystem, FileSystemError, spareAttempt, type Unsaid, UnsaidMemory, Volume, type VolumeSetup } from '../../filesystem/index.ts';
 import { type FuseSession, kernelFileClock, releaseFreedMemory, serveFileSystem } from '../../fuse/index.ts';
 import { PortStore } from '../../store/port/index.ts';
-import { DirtySet } from './dirty-set.ts';
+import { type Dirty, DirtySet } from './dirty-set.ts';
 import { endMount } from '../mounts/mount-end.ts';
 import { RecordFile } from '../record-file.ts';
 import { type OpenVolume, SharedRole } from '../sharing/shared-role.ts';
@@ -85,7 +85,7 @@ async function openVolume(
 }
 
 /** A volume of this host alone, as the daemon before left it. */
-async function openAlone({ set, left, lost, incomplete }: ReturnType<typeof DirtySet.open>): Promise<Volume> {
+async function openAlone({ set, left, lost, incomplete }: Dirty): Promise<Volume> {
   const store = new PortStore(data.store!);
   const inherits = data.adopted !== undefined;
   const onSaid = (inode: number): void => set.said(inode);
@@ -138,14 +138,27 @@ function leave(): never {
   process.exit(0);
 }
 
-/** What programs of a guest wrote and was not said: of files of which the daemon before noted that, and no daemon has told programs that it is lost. */
-function unsaidMemory({ left, lost, incomplete }: ReturnType<typeof DirtySet.open>): Unsaid | undefined {
-  const counts = (inode: number): boolean => data.adopted !== undefined && (incomplete || left.has(inode)) && !lost.has(inode);
+/**
+ * What programs of a guest wrote and was not said: of files of which the daemon before noted that, and no daemon has told programs that it is lost. Where there are no notes and something was not
+ * said, it did not end in order: somebody removed them.
+ */
+function unsaidMemory({ left, lost, incomplete, missing }: Dirty): Unsaid | undefined {
+  const counts = (inode: number): boolean => data.adopted !== undefined && (missing || incomplete || left.has(inode)) && !lost.has(inode);
   return memory?.unsaid && UnsaidMemory.open(memory.unsaid, data.volumeId, counts);
 }
 
-async function serve(): Promise<void> {
+/** What is known of the daemon before: by its notes, and what is in its memory. */
+function takeOver(): { readonly dirty: Dirty; readonly unsaid: Unsaid | undefined } {
   const dirty = DirtySet.open(data.dirtyFile, data.adopted !== undefined, logger);
+  const unsaid = data.shared === undefined ? undefined : unsaidMemory(dirty);
+  if (!dirty.missing || unsaid === undefined || unsaid.left.length === 0) return { dirty, unsaid };
+  logger.warn('the notes of what the daemon before had not written out are gone: what is not in its memory may be lost', { file: data.dirtyFile });
+  dirty.set.lacks();
+  return { dirty: { ...dirty, incomplete: true }, unsaid };
+}
+
+async function serve(): Promise<void> {
+  const { dirty, unsaid } = takeOver();
   const { set } = dirty;
   const open: OpenVolume = (store, session, onOvertaken, inherits, askedBefore) =>
     openVolume({ store, session, inherits, askedBefore, onOvertaken }, set);
@@ -179,7 +192,7 @@ async function serve(): Promise<void> {
           dirty,
           records: locks,
           mount: asker,
-          unsaid: unsaidMemory(dirty),
+          unsaid,
         });
   const fileSystem = role?.fileSystem ?? (await openAlone(dirty));
   using wakefulness = new Wakefulness({ logger, enabled: data.keepAwake });
