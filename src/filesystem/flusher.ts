@@ -183,6 +183,8 @@ export class Flusher {
     const { failed, names, lost } = await this.#write([...this.#dirty], isPassing);
     if (lost) throwFirst(failed);
     for (const [inode, error] of failed) {
+      // Somebody else may have written it since, or removed it.
+      if (!inode.dirty || inode.gone) continue;
       left.add(inode);
       this.#dirty.delete(inode);
       this.late.add(inode, error);
@@ -232,6 +234,7 @@ export class Flusher {
       if (inode.dirty && !inode.gone) this.add(inode);
       // It may have been what could not be carried over.
       if (this.#core.redo?.filling === true) this.#hurryAnew();
+      else if (this.#pending) this.#schedule(this.#delayMs);
     }
     return failed.get(inode);
   }
@@ -282,8 +285,10 @@ export class Flusher {
   }
 
   get #pending(): boolean {
-    const { log, checkpoint, compactor, redo } = this.#core;
+    const { log, checkpoint, compactor, redo, held } = this.#core;
     if (this.#dirty.size > 0 || log.length > 0 || redo?.filling === true) return true;
+    // What was done while a flush ran may have become durable with it: another one, which has nothing to write, gives the log's memory back.
+    if (redo !== undefined && redo.room.used > 0 && this.late.size === 0 && held.size === 0) return true;
     // What rests comes back by itself.
     return this.#resting === undefined && !(checkpoint.idle && compactor.idle);
   }

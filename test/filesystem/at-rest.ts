@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import type { Volume } from '../../src/filesystem/index.ts';
 
 /** What is nothing once all was synced, and nothing has changed since. */
-const afterSync = ['unwrittenXattrBytes', 'late', 'operations', 'contentBlocks', 'redoBytes', 'unread', 'held'] as const;
+const afterSync = ['unwrittenXattrBytes', 'late', 'operations', 'contentBlocks', 'unread', 'held'] as const;
 /** And once all is in its place: what is removed holds memory, and its journal, until then. */
 const afterRecall = [...afterSync, 'dirtyBytes', 'uncommittedBytes', 'lateBytes', 'dirty', 'nameBlocks', 'uncertain'] as const;
 

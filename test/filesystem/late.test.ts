@@ -202,6 +202,7 @@ test('whichever files cannot be written out, everything is as it was after the d
       const store = new BlockedStore({ random, delay: () => (random() < 0.2 ? new Promise((resolve) => setImmediate(resolve)) : undefined) });
       const host = await Host.start(store, new Memory(4096 + ringBytes), { flushDelayMs: 1 });
       const run = new Run(store, host.volume);
+      run.fails = true;
       for (const part of list) {
         store.blocked = () => undefined;
         await run.volume.syncfs();

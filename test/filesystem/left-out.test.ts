@@ -138,6 +138,7 @@ test('whichever blocks of the journal are out of reach, and whatever becomes of 
         fate: ({ address }) => (broken && journal.has(address) && random() < 0.2 ? 'unknown-applied' : 'normal'),
       });
       const run = new Run(store, await open(store));
+      run.fails = true;
       for (const list of phases) {
         broken = true;
         for (const [at, step] of list.entries()) {

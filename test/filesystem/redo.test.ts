@@ -1,6 +1,7 @@
 /** What the death of the daemon alone takes: nothing, where there is memory that outlives it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import * as fc from 'fast-check';
 
@@ -168,6 +169,26 @@ test('a flush takes nothing out of the log that an earlier one, still under way,
   await Promise.all([earlier, later]);
   const volume = await host.die();
   assert.equal((await contentOf(volume, (await look(volume, root, 'g'))!)).toString(), 'again');
+});
+
+test('what became durable while a flush of other files was under way is in the log no longer than that', async () => {
+  let until: Promise<void> | undefined;
+  const host = await Host.start(new MemoryBlockStore({ delay: () => until }), new Memory(), { flushDelayMs: 1 });
+  const { volume } = host;
+  const [file, other] = [await put(volume, root, 'f', 'text', true), await put(volume, root, 'g', 'text', true)];
+  const gate = Promise.withResolvers<void>();
+  until = gate.promise;
+  await volume.write(file, 0, 0, Buffer.from('more'), false);
+  // The flush has begun.
+  await sleep(20);
+  await volume.write(other, 0, 0, Buffer.from('more'), false);
+  const synced = volume.fsync(other, 0, false);
+  gate.resolve();
+  until = undefined;
+  await synced;
+  for (let look = 0; look < 200 && volume.memory.redoBytes > 0; look++) await sleep(5);
+  assert.equal(volume.memory.redoBytes, 0);
+  await volume.close();
 });
 
 test('where another has had the volume meanwhile nothing is made again, and what is lost is said', async () => {
