@@ -2,11 +2,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import * as fc from 'fast-check';
+
+import { InfinitError } from '../../src/base/index.ts';
 import { namedAddress } from '../../src/block/index.ts';
-import type { Volume } from '../../src/filesystem/index.ts';
+import { FileSystemError, type Volume } from '../../src/filesystem/index.ts';
+import { inodeChunk } from '../../src/filesystem/inodes/inode-numbers.ts';
 import { journalSlots } from '../../src/filesystem/journal/journal.ts';
+import { randomRuns } from '../suites/random-runs.ts';
+import { seeded } from '../suites/seeded.ts';
 import { contentOf, errnoOf, look, namesOf, open, put, readAt, root, TestClock, user, volumeId } from './harness.ts';
 import { type LostHosts, LostTogetherStore } from './lost-together-store.ts';
+import { Run } from './random-run.ts';
+import { steps } from './random-steps.ts';
 import { UnreadableStore } from './unreadable-store.ts';
 
 const losses: readonly LostHosts[] = [
@@ -16,6 +24,12 @@ const losses: readonly LostHosts[] = [
   { lost: 3, of: 12 },
 ];
 const list = namedAddress(volumeId, 'orphans');
+/** Where directories have their names that the first mounts make. */
+const pages = new Set(
+  Array.from({ length: 20 }, (_, mount) => Array.from({ length: 300 }, (_unused, index) => mount * inodeChunk + index))
+    .flat()
+    .map((number) => namedAddress(volumeId, `directory:${number}`)),
+);
 
 /** A file that somebody has open, without a name. */
 async function putNameless(volume: Volume, name: string, content: string): Promise<number> {
@@ -160,4 +174,48 @@ test('what a checkpoint carries on passes by blocks of the journal that are out 
     assert.deepEqual((await volume.check()).problems, []);
     await volume.close();
   }
+});
+
+test('whatever hosts are lost together, and whenever the machine dies, what was acknowledged is there once a person accepted the loss', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(steps(80), { minLength: 1, maxLength: 4 }), fc.nat(), async (phases, seed) => {
+      const random = seeded(seed);
+      let broken = false;
+      const store = new LostTogetherStore({
+        random,
+        delay: () => (random() < 0.05 ? new Promise((resolve) => setImmediate(resolve)) : undefined),
+        fate: () => (broken && random() < 0.02 ? 'unknown-applied' : 'normal'),
+      });
+      const run = new Run(store, await open(store));
+      run.fails = true;
+      for (const list of phases) {
+        const { of, lost } = losses[Math.floor(random() * losses.length)]!;
+        store.loseHosts({ of, lost });
+        const { mayBeLost } = store;
+        // Which of a directory's names are there is not known then: the model knows nothing of that.
+        store.mayBeLost = (address) => !pages.has(address) && mayBeLost(address);
+        broken = random() < 0.5;
+        for (const step of list) {
+          await run.step(step).catch((error: unknown) => {
+            if (!(error instanceof InfinitError || (error instanceof FileSystemError && error.errno === 'EIO'))) throw error;
+          });
+        }
+        if (random() < 0.5) store.crashAfter(Math.floor(random() * 8));
+        await run.volume.syncfs().catch(() => {});
+        store.restart();
+        await Promise.all(run.background.splice(0));
+        broken = false;
+        // One that finds what may have been the last block of a journal gone fails, and changes nothing that matters.
+        if (random() < 0.5)
+          await open(store)
+            .then((volume) => volume.abandon())
+            .catch(() => {});
+        store.accept();
+        await run.recover();
+      }
+      assert.deepEqual((await run.volume.check()).problems, []);
+      await run.volume.close();
+    }),
+    randomRuns(12),
+  );
 });
