@@ -56,9 +56,10 @@ export async function mendTree(nodes: NodeStore, target: number, givenUp: boolea
     nodes,
     holes.map(({ leaf, low, high, right }) => ({ address: leaf, version: 0, node: reframe(emptyNode, { low, high, right }) })),
   );
-  for (const { left, leaf } of holes) {
+  for (const { left, leaf, low } of holes) {
     if (left === undefined) continue;
-    const { node, version } = (await nodes.load(left.address))!;
+    const { node, version } = (await nodes.load(left.address)) ?? { node: undefined, version: 0 };
+    if (node?.high !== low) throw changed(nodes);
     await write(nodes, [{ address: left.address, version, node: reframe(node, { right: leaf }) }]);
   }
   const index = new NodeBuilder();
@@ -132,7 +133,11 @@ async function write(nodes: NodeStore, writes: readonly NodeWrite[]): Promise<vo
     const outcomes = await nodes.write([writes.slice(at, at + batchNodes)]);
     for (const outcome of outcomes[0]!) {
       if (outcome.status === 'failed') throw outcome.error;
-      if (outcome.status !== 'committed') throw new InfinitError('conflict', `tree ${nodes.root} was changed by somebody else while it was mended`);
+      if (outcome.status !== 'committed') throw changed(nodes);
     }
   }
+}
+
+function changed({ root }: NodeStore): InfinitError {
+  return new InfinitError('conflict', `tree ${root} was changed by somebody else while it was mended`);
 }
