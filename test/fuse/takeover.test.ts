@@ -51,6 +51,30 @@ test('a close gives back what its program had locked, also where the last daemon
   session.stop();
 });
 
+test('so does the close of its last descriptor, where the file is being opened again in vain', async () => {
+  const { kernel, session, fileSystem } = start({ options: { leased: true }, adopted: { minor: 45, flags: 0, flags2: 1 << 7, generation: 3 } });
+  const unlocked: unknown[] = [];
+  const reopening = Promise.withResolvers<number>();
+  Object.assign(fileSystem, {
+    open: () => reopening.promise,
+    setlk: (inode: number, { kind, type, owner, end }: FileLock) => void unlocked.push([inode, kind, type, owner, end]),
+  });
+  const body = Buffer.alloc(40);
+  body.writeUInt32LE(99, 0);
+  body.writeUInt32LE(2, 4);
+  body.writeUInt32LE(10, 16);
+  kernel.request(opcodes.read, 2, body);
+  const releaseFlock = 2;
+  const close = body.subarray(0, 24);
+  close.writeUInt32LE(releaseFlock, 12);
+  close.writeUInt32LE(0x77, 16);
+  kernel.request(opcodes.release, 2, close);
+  reopening.reject(new FileSystemError('EIO'));
+  await setTimeout(2);
+  assert.deepEqual(unlocked, [[2, 'flock', 'unlock', '0000000000000077', Infinity]]);
+  session.stop();
+});
+
 test('a request sent again after a crash succeeds where its first run had taken effect', async () => {
   const sole = (1 << 16) | (1 << 17) | (1 << 24);
   const { kernel } = start({ adopted: { minor: 45, flags: sole, flags2: 1 << 7, generation: 1 } });

@@ -248,14 +248,18 @@ export const release: Operation = (exchange, header, message) => {
   }
   exchange.released(inode, handle);
   const open = exchange.handles.release(handle);
+  const unlockFlock = (): void => {
+    if (flockOwner === undefined) return;
+    const unlock = unlockAll('flock', flockOwner);
+    exchange.aside(inode, () => exchange.fileSystem.setlk(inode, unlock, false));
+  };
   // An earlier daemon's file that nobody touched since: there is nothing to release but its locks.
   if (open === undefined) {
-    if (flockOwner !== undefined) {
-      const unlock = unlockAll('flock', flockOwner);
-      exchange.aside(inode, () => exchange.fileSystem.setlk(inode, unlock, false));
-    }
+    unlockFlock();
     return exchange.done(header);
   }
+  // Or one that is being opened again in vain.
+  if (open instanceof Promise) void open.catch(unlockFlock);
   exchange.answer(
     header,
     after(open, (ours) => exchange.fileSystem.release(inode, ours, flockOwner)),
