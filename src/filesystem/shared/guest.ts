@@ -24,7 +24,7 @@ export class Guest {
   process: string | undefined;
   /** What was taken again since the last greeting, by owner. */
   readonly again = new Map<string, FileLock[]>();
-  /** Calls of another one were asked before the host knew that it was given up; undefined: it never was since the volume was opened here, or is of an earlier version. */
+  /** Calls of another one were asked before the host was let in here, or before it knew that it was given up; undefined: it is of an earlier version. */
   term: string | undefined;
   /** Ends its waits for locks, and whatever else of it is not done yet. */
   readonly gone = new AbortController();

@@ -2,8 +2,8 @@ import type { Volume } from '../volume.ts';
 import { Dismissed, type SharedCall, type SharedMethod } from './calls.ts';
 import { Guest } from './guest.ts';
 
-/** What a host begins with wherever the volume was opened: then it opens its files again. */
-const greets: ReadonlySet<SharedMethod> = new Set(['made', 'remake', 'relock', 'relocked', 'rejoin']);
+/** What a host of an earlier version begins with wherever the volume was opened: then it opens its files again. */
+const greets: ReadonlySet<SharedMethod> = new Set(['made', 'remake', 'relock', 'relocked']);
 
 /** Other hosts that use the volume which is open here: no more than the cluster has. */
 export class Guests {
@@ -28,16 +28,19 @@ export class Guests {
 
   /**
    * Whose call it is.
-   * @throws Dismissed where the host does not know that it was given up, or asked before it knew: what was locked then others may have had since, however late the call is here.
+   * @throws Dismissed where the host does not know that it was given up, or asked before it was let in here: what was locked then others may have had since, however late the call is here.
    */
   admit(peer: string, { method, args, term }: SharedCall): Guest {
-    if (method === 'rejoin') this.#dismissed.delete(peer);
+    if (method === 'rejoin') {
+      this.#dismissed.delete(peer);
+      const guest = this.#of(peer);
+      guest.term = args[0] as string | undefined;
+      return guest;
+    }
+    const guest = this.#byPeer.get(peer);
     // One that has not greeted this table of locks may have been a guest of the one before: the numbers of its handles mean nothing here.
-    if (this.#dismissed.has(peer) || !(this.#byPeer.has(peer) || greets.has(method))) throw new Dismissed();
-    const guest = this.#of(peer);
-    if (method === 'rejoin') guest.term = args[0] as string | undefined;
-    else if (guest.term !== undefined && guest.term !== term) throw new Dismissed();
-    return guest;
+    if (this.#dismissed.has(peer) || guest?.term !== term || (guest === undefined && !greets.has(method))) throw new Dismissed();
+    return this.#of(peer);
   }
 
   #of(peer: string): Guest {

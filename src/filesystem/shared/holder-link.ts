@@ -1,13 +1,13 @@
 import { type Clock, codeOf, InfinitError, type Moment, momentOf, Patience, programPatienceMs } from '../../base/index.ts';
 import { type FileSystem, FileSystemError, type KernelRequest, type MaybePromise, ProvenFailure } from '../file-system.ts';
 import type { CallName } from '../journal/call-table.ts';
+import { Admission, type LetIn, type Remote } from './admission.ts';
 import { type Backing, type Done, type Greeting, type Learn, Moved, type ResultOf } from './backing.ts';
 import { CallMemory, type CallNote } from './call-memory.ts';
 import { CallNames } from './call-names.ts';
 import { type CallTag, decodeAnswer, Dismissed, Forgotten, type SharedMethod } from './calls.ts';
 import { earlier, holderGone, proven } from './earlier-calls.ts';
 import { answerIncluded, answerOf, type Answering, asNew, includes, isRecorded, meetsItself, recorded, takesNames, toldOf } from './done-calls.ts';
-import { GivenUp } from './given-up.ts';
 import type { GuestCache } from './guest-cache.ts';
 import type { Question } from './question.ts';
 import { isAfterRelocking, isRepeatable, isTransient, pause, remembered, repeatable, retryMs } from './repeating.ts';
@@ -42,7 +42,7 @@ export class HolderLink {
   /** When a host that served us answered last. */
   #heard: Moment;
   #moved = new AbortController();
-  readonly #givenUp = new GivenUp();
+  readonly #admission = new Admission();
   readonly #names: CallNames;
   readonly #cache: GuestCache;
   readonly #clock: Clock;
@@ -108,11 +108,29 @@ export class HolderLink {
     return this.#backing?.kind === 'remote' || this.local !== undefined;
   }
 
-  /** undefined: nobody has it for now, operations wait. @param term as of {@link GivenUp.say}. */
-  move(backing: Backing | undefined, term?: string): void {
+  /** undefined: nobody has it for now, operations wait; so they do until another host has let this one in. */
+  move(backing: Backing | undefined): void {
+    const other = backing?.kind === 'remote' ? backing : undefined;
+    this.#admission.seek(other);
+    this.#moveTo(other === undefined ? backing : undefined);
+    if (other !== undefined) void this.#beLetIn(other);
+  }
+
+  async #beLetIn(backing: Remote): Promise<void> {
+    while (this.#admission.isSought(backing)) {
+      const letIn = await this.#admission.say(backing).catch(refused);
+      if (!this.#admission.isSought(backing)) return;
+      if (letIn === undefined) await pause(retryMs);
+      else {
+        this.#admission.found(letIn);
+        this.#moveTo(backing);
+      }
+    }
+  }
+
+  #moveTo(backing: Backing | undefined): void {
     this.#names.forgetMemory(this.#backing?.kind === 'local' || backing?.kind === 'local');
     this.#backing = backing;
-    this.#givenUp.over(term);
     this.#generation++;
     this.#cache.clear();
     this.#moved.abort();
@@ -147,13 +165,15 @@ export class HolderLink {
   /** The host that serves us had taken us for dead: what was open is opened again, what was locked is locked again if it is still free. */
   async rejoin(backing: Backing): Promise<void> {
     if (backing.kind !== 'remote' || this.#backing !== backing) return;
-    const term = await this.#givenUp.say(backing);
-    if (this.#backing === backing) this.move({ ...backing }, term);
+    const letIn = await this.#admission.say(backing);
+    if (this.#backing !== backing) return;
+    this.#admission.found(letIn);
+    this.#moveTo({ ...backing });
   }
 
-  /** As of {@link GivenUp}. */
+  /** As of {@link Admission}. */
   ask(backing: Backing & { readonly kind: 'remote' }, method: SharedMethod, args: readonly unknown[], tag?: CallTag): Promise<Uint8Array> {
-    return this.#givenUp.ask(backing, method, args, tag);
+    return this.#admission.ask(backing, method, args, tag);
   }
 
   /** Resolves when the host that took over knows of our locks. */
@@ -409,4 +429,9 @@ export class HolderLink {
 /** Whether a failure says how things are on the volume, rather than that it could not be found out or done. */
 function tellsOfVolume(error: unknown): boolean {
   return error instanceof FileSystemError && error.errno !== 'EIO' && error.errno !== 'ETIMEDOUT';
+}
+
+/** Where a host refuses whatever is asked, each that asks is to hear so. undefined: it may be in reach soon. */
+function refused(error: unknown): LetIn | undefined {
+  return isTransient(error) ? undefined : { term: undefined };
 }

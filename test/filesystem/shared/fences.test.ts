@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { type LostLocksNotice, SharedFileSystem } from '../../../src/filesystem/index.ts';
+import { decodeCall, decodeResult, Dismissed } from '../../../src/filesystem/shared/calls.ts';
 import { LostLocks } from '../../../src/filesystem/shared/lost-locks.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { MemoryRecords } from '../../suites/memory-records.ts';
@@ -181,6 +182,46 @@ test('nor does what was on its way when its host heard that it was given up, how
     assert.equal(await written, 'EIO');
     await looked;
     assert.equal(Buffer.concat(await guest.read(inode, handle, 0, 9)).toString(), 'old');
+  }
+});
+
+test('nor what was asked of another opening of the volume, at the same host, by this daemon or the one before', async () => {
+  for (const isRestarted of [false, true]) {
+    const store = new MemoryBlockStore();
+    const first = new Serving(await open(store));
+    let serving = first;
+    const inode = await put(first.volume, root, 'f', 'old', true);
+    const records = new MemoryRecords();
+    const arrives = Promise.withResolvers<void>();
+    const reached = Promise.withResolvers<Uint8Array>();
+    const daemon = (): SharedFileSystem => new SharedFileSystem('a', () => false, { records, mount: 'mount' });
+    const guest = daemon();
+    guest.setBacking({
+      kind: 'remote',
+      ask: async (call) => {
+        if (decodeCall(call).method !== 'write') return serving.server.serve('a', call);
+        await arrives.promise;
+        reached.resolve(await serving.server.serve('a', call));
+        // A killed one hears of nothing.
+        return isRestarted ? new Promise(() => {}) : reached.promise;
+      },
+    });
+    const handle = await guest.open(inode, 2);
+    await guest.setlk(inode, flock('1', 'write'), false);
+    const written = errnoOf(() => guest.write(inode, handle, 0, bytes('OLD'), false));
+    await aMoment();
+    await first.volume.close();
+    serving = new Serving(await open(store));
+    for (const type of ['write', 'unlock'] as const) await serving.own.setlk(inode, flock('9', type), false);
+    if (isRestarted) guest.setBacking(undefined);
+    const next = isRestarted ? daemon() : guest;
+    next.setBacking({ kind: 'remote', ask: (call) => serving.server.serve('a', call) });
+    const reopened = isRestarted ? await next.open(inode, 2) : handle;
+    assert.equal(await errnoOf(() => next.write(inode, reopened, 0, bytes('OLD'), false)), 'EIO');
+    arrives.resolve();
+    await reached.promise.then((answer) => assert.throws(() => decodeResult(answer), Dismissed));
+    if (!isRestarted) assert.equal(await written, 'EIO');
+    assert.equal(Buffer.concat(await next.read(inode, reopened, 0, 9)).toString(), 'old');
   }
 });
 

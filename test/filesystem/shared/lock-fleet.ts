@@ -193,9 +193,6 @@ export class LockFleet {
     own.setBacking({ kind: 'local', volume, grace: grace.over, lending: volume.lending });
     this.#welcome = (peer) => {
       const guest = this.#hosts[peer]!;
-      const killed = this.#killed[peer]!;
-      let dead = false;
-      void killed.promise.then(() => (dead = true));
       const ask = async (call: Uint8Array): Promise<Uint8Array> => {
         const { method, args } = decodeCall(call);
         const connection = this.#connections[peer];
@@ -205,8 +202,6 @@ export class LockFleet {
         if (this.#mutant === 'termless' && method === 'rejoin' && args.length > 0) throw new InfinitError('bad-argument', 'too many arguments');
         // It may have been opened anew since the guest last heard who serves it.
         const [server, reached] = [this.#server, this.#opening];
-        // What a killed daemon had on its way may come late.
-        if (dead && method !== 'borrowLocks' && method !== 'returnLocks') throw new InfinitError('unavailable', 'killed');
         this.asked.push(`${this.#time.clock.monotonicMs()} ${peer} ${method}`);
         const answer = await server.serve(String(peer), call);
         if (reached !== this.#opening) throw new InfinitError('unknown-outcome', 'the lease of the volume ended meanwhile');

@@ -127,8 +127,11 @@ export class Serving {
   /** Resolves when the guest keeps what it is told; its calls are counted from then on. */
   async keeps(guest: SharedFileSystem): Promise<void> {
     this.calls.length = 0;
-    await guest.getattr(root);
-    while (!this.calls.includes('renew')) await new Promise((resolve) => setImmediate(resolve));
+    // With the first question after it was let in it begins to.
+    while (!this.calls.includes('renew')) {
+      await guest.getattr(root);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
     await new Promise((resolve) => setTimeout(resolve, 1));
     await guest.getattr(root);
     this.calls.length = 0;
