@@ -24,6 +24,21 @@ describe('callers that do not show who they are', () => {
     assert.equal(taken('10.0.1.1', 1000), 64, 'again');
   });
 
+  test('and ask for one protocol after the other are hung up on soon', async () => {
+    await using cluster = await Cluster.onLoopback();
+    const host = await cluster.first();
+    const { host: address, port } = parseAddress(addressesOf(host)[0]!);
+    const socket = connect({ host: address, port });
+    socket.on('error', () => {});
+    let said = '';
+    socket.setEncoding('latin1').on('data', (text: string) => (said += text));
+    socket.write(`\x13/multistream/1.0.0\n${'\x07/noise\n'.repeat(3000)}`, 'latin1');
+    await new Promise((resolve) => socket.once('close', resolve));
+    assert.ok(said.split('na\n').length < 100, 'not all was answered');
+    const friend = await cluster.join('b', host);
+    assert.ok(friend.transport.isConnected(host.self));
+  });
+
   test('keep nobody out, though two addresses call as often as they can', async () => {
     await using cluster = await Cluster.onLoopback();
     const host = await cluster.first();

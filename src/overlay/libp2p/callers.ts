@@ -32,6 +32,11 @@ export class Callers {
     return true;
   }
 
+  /** It has not shown yet who it is. */
+  isCalling({ host, port }: Endpoint): boolean {
+    return this.#calling.get(host)?.has(port) === true;
+  }
+
   /** It has shown who it is, or is gone; it may be said twice. */
   ended({ host, port }: Endpoint): void {
     const ports = this.#calling.get(host);

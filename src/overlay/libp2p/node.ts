@@ -40,6 +40,8 @@ const maxPendingConnections = 512;
 /** Handshakes a second from one address: behind one address there may be a whole test cluster. */
 const maxInboundPerSecond = 200;
 const handshakeTimeoutMs = 5000;
+/** What is said to a caller that has not shown who it is, in calls of send: a handshake takes some ten at most. */
+const maxSaid = 64;
 /** How long the name of the address to listen on may take to be resolved. */
 const listenNameMs = 10_000;
 /** A chunk of the muxer: small enough that control frames of the muxer get through, large enough to cost little. */
@@ -103,7 +105,23 @@ function answers(callers: Callers, connection: MultiaddrConnection): boolean {
   const from = endpointOf(connection.remoteAddr);
   if (from === undefined) return true;
   connection.addEventListener('close', () => callers.ended(from), { once: true });
+  boundGreeting(connection, () => callers.isCalling(from));
   return callers.began(from);
+}
+
+/** Whoever asks for one protocol after the other that there is not would be answered for as long as it likes, and nobody else meanwhile: no timer comes between these answers. */
+function boundGreeting(connection: MultiaddrConnection, isCalling: () => boolean): void {
+  const send = connection.send.bind(connection);
+  let said = 0;
+  connection.send = (data) => {
+    if (!isCalling()) connection.send = send;
+    else if (++said > maxSaid) {
+      const error = new InfinitError('denied', 'asks for one protocol after the other');
+      connection.abort(error);
+      throw error;
+    }
+    return send(data);
+  };
 }
 
 /** Loaded only where they are wanted: each costs memory. */
