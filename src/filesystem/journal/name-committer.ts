@@ -376,6 +376,8 @@ export class NameCommitter {
       if (kept !== undefined) {
         inode.unplaced = kept.record;
         inode.journaledRevision = Math.max(inode.journaledRevision, kept.revision);
+        // An attempt before may have written all that there is of it: it is written again, so that it is certain what is there.
+        if (inode.revision === inode.writtenRevision) inode.journaledRevision = ++inode.revision;
         checkpoint.touched(inode, sequence);
         // An attempt that failed may have written it all the same.
         if (!inode.block.known) unsettled.doubt(inode);
