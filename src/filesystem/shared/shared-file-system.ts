@@ -95,10 +95,10 @@ export class SharedFileSystem implements FileSystem {
     const greeting: Greeting = {
       makeAgain: (backing) => this.#made.makeAgain(backing),
       lockAgain: async (backing) => {
-        await this.#locks.lockAgain(backing);
+        await this.#locks.greeting.lockAgain(backing);
         if (this.#holder.backing === backing) await this.#borrowing.left.sayTo(sayingTo(this.#holder, backing));
       },
-      saying: () => this.#locks.saying,
+      saying: () => this.#locks.greeting.saying,
       openAgain: async (backing) => {
         await Promise.all([this.#files.openAgain(backing), this.#borrowing.settleAll().catch(() => {})]);
       },
