@@ -3,11 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 
 import { silentLogger } from '../../src/base/index.ts';
-import { kindOf, namedAddress, Sealer } from '../../src/block/index.ts';
+import { kindOf, namedAddress, ownerOf, Sealer } from '../../src/block/index.ts';
 import { purgeVolume } from '../../src/filesystem/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { BlockedStore } from './blocked-store.ts';
 import { open, put, root, TestClock, user, volumeId } from './harness.ts';
+import { UnreadableStore } from './unreadable-store.ts';
 
 let session = 1_000_000;
 const purge = (store: MemoryBlockStore): ReturnType<typeof purgeVolume> =>
@@ -78,4 +79,21 @@ test('one file that cannot be removed stays alone', async () => {
   const { inodes, bytes } = await purge(store);
   assert.deepEqual({ inodes, bytes }, { inodes: 3, bytes: 30_000 });
   assert.deepEqual([...store.mutableAddresses()], [store.kept.address]);
+});
+
+test('a page of names that is damaged keeps nothing else from being removed', async () => {
+  const store = new UnreadableStore();
+  const volume = await open(store);
+  await put(volume, root, 'file', randomBytes(30_000), true);
+  const directory = (await volume.mkdir(root, 'directory', 0o755, 0, user)).inode;
+  for (let index = 0; index < 300; index++) await put(volume, directory, `${index}-${'x'.repeat(100)}`, '');
+  await volume.close();
+  const pages = [...store.mutableAddresses()].filter(
+    (address) => kindOf(address) === 'mutable' && ownerOf(store.peek(address)!.payload).inode === directory,
+  );
+  assert.ok(pages.length > 1);
+  store.lacks = (address) => (address === pages[0] ? 'damaged' : undefined);
+  const { inodes, bytes } = await purge(store);
+  assert.ok(inodes >= 2 && bytes === 30_000, `${inodes} inodes`);
+  assert.equal(store.peek(namedAddress(volumeId, 'volume')), undefined);
 });

@@ -93,7 +93,7 @@ class Purge {
   async #step(directory: OpenDirectory): Promise<Inode | 'done' | undefined> {
     const { inode, after } = directory;
     // Pages of its names that are lost would keep all the others. What is only told to be may be there again, and names what is to be removed.
-    if (after < firstPosition) await inode.directory!.tree.mend(false);
+    if (after < firstPosition) await this.#readable(inode.number, () => inode.directory!.tree.mend(false));
     const page = await this.#readable(inode.number, () => attempt(() => inode.directory!.list(after, pageNames)));
     const files = new Map<number, Inode>();
     for (const { inode: number } of page?.entries ?? []) {
