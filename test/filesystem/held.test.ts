@@ -279,6 +279,7 @@ test('whichever records are out of reach of however many daemons after one was k
       run.fails = true;
       for (const list of phases) {
         for (const step of list) await run.step(step);
+        await run.givenBack();
         for (let deaths = Math.floor(random() * 3); deaths > 0; deaths--) {
           lose(
             store,

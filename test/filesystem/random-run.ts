@@ -24,6 +24,8 @@ export class Run {
   held: { readonly file: Node; readonly handle: number }[] = [];
   /** References that the kernel has, by inode. */
   readonly #references = new Map<number, number>();
+  /** Files without a name that it gave back are looked at. */
+  readonly #givenBack: Promise<unknown>[] = [];
   /** The store refuses some of what is to be brought to its place: that stays in the journal. */
   fails = false;
   /** Index of the last state of names that was acknowledged as durable. */
@@ -67,6 +69,12 @@ export class Run {
     if (count === undefined || this.held.some(({ file }) => file.inode === inode)) return;
     this.#references.delete(inode);
     this.volume.forget(inode, count);
+    if (this.nodes.get(inode)?.links === 0) this.#givenBack.push((async () => this.volume.getattr(inode))().catch(() => {}));
+  }
+
+  /** A kernel gives a file back once: a daemon that dies while it reads one without a name for that leaves it to the next mount. */
+  async givenBack(): Promise<void> {
+    await Promise.all(this.#givenBack.splice(0));
   }
 
   /** Something was made that nobody asked for by its name. */
