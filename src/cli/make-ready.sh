@@ -6,4 +6,5 @@ here=$(dirname "$(readlink -f "$0")")
 cd "$here/../.."
 src/cli/modules.sh
 NODE_COMPILE_CACHE="$PWD/build/compile-cache" NODE_COMPILE_CACHE_PORTABLE=1 node_modules/.bin/node --disable-warning=ExperimentalWarning src/cli/compile.ts
-exec src/cli/link.sh
+src/cli/link.sh
+echo "infinit: ready, and linked into /usr/local/bin; a daemon that runs already goes on with what it had: \`systemctl reload infinit\`, or kill -USR2 its holder"
