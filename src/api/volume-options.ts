@@ -42,7 +42,7 @@ export const volumeOptions = [
     aliases: ['encrypt', 'encrypted', 'secure'],
     type: choiceType(['none', 'aes-256-gcm'], { ...switchWords('aes-256-gcm', 'none'), aes: 'aes-256-gcm' }),
     fallback: 'none',
-    help: 'seal every block under a key of the volume’s own: hosts that only store blocks can neither read nor forge them',
+    help: 'seal every block under a key of the volume’s own: hosts that only store blocks can neither read nor forge them; copy that key (keys/ID.key in the state directory of the host where the volume was created) to each host that is to mount it',
   },
   {
     name: 'compression',

@@ -37,7 +37,7 @@ export function clusterFindings(status: ClusterStatus, nowMs: number): Finding[]
         topic: 'cluster',
         level: 'warning',
         finding: `this host is alone, and ${wanted} copies of each block are wanted`,
-        advice: 'join more hosts (README, “Several hosts”), or say --replicas 1',
+        advice: 'join more hosts (README, “Several hosts”), or start the daemon with --replicas 1',
       },
       ...troubles(status),
     ];
@@ -100,7 +100,7 @@ function membership({ clusterId, hosts, silent }: ClusterStatus): Finding[] {
       topic: 'copies',
       level: 'warning',
       finding: `${own.replicas.wanted} copies of each block are wanted, ${storing} host${storing === 1 ? ' stores' : 's store'} blocks`,
-      advice: 'join more hosts, or run all daemons with a smaller --replicas',
+      advice: 'join more hosts (README, “Several hosts”); how many copies a cluster wants was fixed by --replicas of the host that founded it',
     });
   return findings;
 }

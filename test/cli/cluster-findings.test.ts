@@ -149,6 +149,7 @@ test('status says what the last checks found and how old they are', () => {
     /^Copies: +4 blocks with too few, 0 without a majority, 6 surplus, 0 damaged; checked 5 seconds to 1 hour ago, not yet on h2$/m,
   );
   assert.match(renderStatus(sketch(1, [checked(60)])), /; checked 1 minute ago$/m);
+  assert.match(renderStatus(sketch(2, [checked(1), checked(6)])), /; checked 1 to 6 seconds ago$/m);
   assert.doesNotMatch(renderStatus(sketch(1, [{}])), /Copies/);
   const unfinished = renderStatus(sketch(2, [checked(60), checked(60, true)]));
   assert.match(unfinished, /; checked 1 minute ago; not all could be looked at or mended on h1$/m);

@@ -84,7 +84,7 @@ suite('what operators say to a cluster of three', { timeout: 300_000 }, () => {
     assert.match(stores.err, /stores blocks: drain it first/);
     const drained = await h0.infinit('node', 'drain', 'late');
     assert.deepEqual([drained.code, drained.out], [0, 'late\n']);
-    assert.match(drained.err, /late stores nothing any longer: say `infinit cluster leave` on it/);
+    assert.match(drained.err, /nothing that late stores is needed any longer: say `infinit cluster leave` on it/);
     const unasked = await late.infinit('cluster', 'leave');
     assert.deepEqual(
       [unasked.code, unasked.out, unasked.err],

@@ -31,12 +31,12 @@ test('who checks a volume that another host has open hears which one, and who ha
   const holds = (name?: string) => (): Promise<string | undefined> => Promise.resolve(name);
   assert.equal(
     await said(contextOf(true, ['h1', 'h2'], holds('h2'))),
-    'volume "data" is open on h2: check it there (it is mounted on this host (h0), h1, h2)',
+    'volume "data" is served by h2: say it there (it is mounted on this host (h0), h1, h2)',
   );
-  assert.equal(await said(contextOf(false, ['h1', 'h2'], holds('h1'))), 'volume "data" is open on h1: check it there (it is mounted on h1, h2)');
+  assert.equal(await said(contextOf(false, ['h1', 'h2'], holds('h1'))), 'volume "data" is served by h1: say it there (it is mounted on h1, h2)');
   // The lease of a host that died, or none that can be read.
-  assert.match(await said(contextOf(true, ['h1'], holds('dead'))), /open on another host: check it there \(it is mounted on this host \(h0\), h1\)/);
-  assert.match(await said(contextOf(true, ['h1'], () => Promise.reject(new Error('no majority')))), /open on another host/);
+  assert.match(await said(contextOf(true, ['h1'], holds('dead'))), /served by another host: say it there \(it is mounted on this host \(h0\), h1\)/);
+  assert.match(await said(contextOf(true, ['h1'], () => Promise.reject(new Error('no majority')))), /served by another host/);
 });
 
 test('a closed volume that lost a block of its journal is mended where a person wants that, and that is written down', async () => {

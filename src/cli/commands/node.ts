@@ -98,7 +98,7 @@ export function nodeCommand(options: () => GlobalOptions): Command {
       });
     });
   const drain = new Command('drain')
-    .description('have a host give its blocks away, and wait until it may leave')
+    .description('have a host give its blocks away, and wait until it may leave (`infinit cluster leave` on it, then stop its daemon)')
     .argument('<name>')
     .option('--cancel', 'it stays after all')
     .option('-d, --detach', 'do not wait')
@@ -119,7 +119,7 @@ async function waitUntilDrained(daemon: ControlClient, name: string): Promise<vo
     const { hosts, silent } = await daemon.clusterStatus();
     const [host] = hostsCalled(name, hosts);
     if (host?.roster.standing === 'fresh') {
-      line.note(`${name} stores nothing any longer: say \`infinit cluster leave\` on it, then stop its daemon`);
+      line.note(`nothing that ${name} stores is needed any longer: say \`infinit cluster leave\` on it, then stop its daemon`);
       return;
     }
     if (host === undefined && hostsCalled(name, silent).length === 0)

@@ -30,6 +30,14 @@ function repairText(repair: RepairProgress | undefined): string {
   return `${repair.phase} ${percent} %${repair.bytesPerSecond > 0 ? `, ${humanBytes(repair.bytesPerSecond)}/s` : ''}${eta}`;
 }
 
+/** "5 seconds to 1 hour", "5 to 6 seconds" or "1 minute". */
+function ageRange(newestSeconds: number, oldestSeconds: number): string {
+  const [newest, oldest] = [humanDuration(newestSeconds), humanDuration(oldestSeconds)];
+  if (newest === oldest) return oldest;
+  const unit = (text: string): string => text.replace(/^\d+ |s$/g, '');
+  return `${unit(newest) === unit(oldest) ? Number.parseInt(newest, 10) : newest} to ${oldest}`;
+}
+
 /** What the last checks found, on all hosts together (each block is counted by one), and how long ago they were. */
 function checkText(hosts: readonly HostStatus[]): string {
   const checks = hosts.flatMap(({ repair }) => repair?.lastCheck ?? []);
@@ -37,12 +45,12 @@ function checkText(hosts: readonly HostStatus[]): string {
   const sum = (field: 'underReplicated' | 'underQuorum' | 'surplus' | 'damaged' | 'givenUp'): number =>
     checks.reduce((all, { counts }) => all + counts[field], 0);
   const ages = checks.map(({ ageSeconds }) => ageSeconds);
-  const [newest, oldest] = [humanDuration(Math.min(...ages)), humanDuration(Math.max(...ages))];
+  const age = ageRange(Math.min(...ages), Math.max(...ages));
   const unchecked = hosts.filter(({ repair }) => repair?.lastCheck === undefined).map(({ name }) => name);
   const unfinished = hosts.filter(({ repair }) => repair?.lastCheck?.open === true).map(({ name }) => name);
   return [
     `${sum('underReplicated')} blocks with too few, ${sum('underQuorum')} without a majority, ${sum('surplus')} surplus, ${sum('damaged')} damaged${sum('givenUp') > 0 ? `, ${sum('givenUp')} lost and given up` : ''}`,
-    `checked ${newest === oldest ? oldest : `${newest} to ${oldest}`} ago${unchecked.length === 0 ? '' : `, not yet on ${unchecked.join(', ')}`}`,
+    `checked ${age} ago${unchecked.length === 0 ? '' : `, not yet on ${unchecked.join(', ')}`}`,
     ...(unfinished.length === 0 ? [] : [`not all could be looked at or mended on ${unfinished.join(', ')}`]),
   ].join('; ');
 }

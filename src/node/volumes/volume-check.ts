@@ -82,7 +82,7 @@ export async function checkNow(context: VolumeCheckContext, name: string, repair
     const holder = await context.leaseHolder(entry.id).catch(() => undefined);
     const where = holder !== undefined && hosts.includes(holder) ? holder : 'another host';
     const mounted = served === undefined ? hosts : [`this host (${context.hostName})`, ...hosts];
-    throw new InfinitError('in-use', `volume "${name}" is open on ${where}: check it there (it is mounted on ${mounted.join(', ')})`);
+    throw new InfinitError('in-use', `volume "${name}" is served by ${where}: say it there (it is mounted on ${mounted.join(', ')})`);
   }
   const report = await closedReport(context, entry).catch((error: unknown) => {
     if (codeOf(error) === 'lost') throw new InfinitError('lost', `a block of volume "${name}" itself: ${messageOf(error)}`, { cause: error });

@@ -103,7 +103,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     const entry = await this.#context.catalogue.find(name);
     if (entry === undefined) return undefined;
     const shown = this.#show(entry);
-    return { ...shown, hosts: [...shown.hosts, ...(await this.#context.mountedElsewhere(entry.id, inspectDeadlineMs))] };
+    return { ...shown, hosts: [...shown.hosts, ...(await this.#context.mountedElsewhere(entry.id, inspectDeadlineMs))].toSorted() };
   }
 
   async list(): Promise<readonly Volume[]> {
@@ -116,7 +116,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   async listEverywhere(): Promise<readonly Volume[]> {
     this.#refuseOutside();
     const [volumes, elsewhere] = await Promise.all([this.list(), this.#context.mounts(inspectDeadlineMs)]);
-    return volumes.map((volume) => ({ ...volume, hosts: [...volume.hosts, ...(elsewhere.get(volume.id) ?? [])] }));
+    return volumes.map((volume) => ({ ...volume, hosts: [...volume.hosts, ...(elsewhere.get(volume.id) ?? [])].toSorted() }));
   }
 
   async remove(name: string, how: { readonly force?: boolean } = {}): Promise<void> {
