@@ -22,8 +22,8 @@ export class Guest {
   mount: string | undefined;
   /** Which of its daemons greeted last. */
   process: string | undefined;
-  /** What was taken again since the last greeting, by owner. */
-  readonly again = new Map<string, FileLock[]>();
+  /** What was taken again since it was let in, or has greeted, by owner: what a process before took that was killed before it had said that this is all, the next one may not have. */
+  again = new Map<string, FileLock[]>();
   /** Calls of another one were asked before the host was let in here, or before it knew that it was given up; undefined: it is of an earlier version. */
   term: string | undefined;
   /** Ends its waits for locks, and whatever else of it is not done yet. */

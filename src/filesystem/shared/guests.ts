@@ -35,6 +35,7 @@ export class Guests {
       this.#dismissed.delete(peer);
       const guest = this.#of(peer);
       guest.term = args[0] as string | undefined;
+      guest.again = new Map();
       return guest;
     }
     const guest = this.#byPeer.get(peer);

@@ -94,6 +94,7 @@ export class ServedLocks implements LockHosts {
     if (!this.#known.has(peer) && (this.#takenWithout.get(peer) ?? this.#taken).has(inode, lock))
       throw new FileSystemError('EAGAIN', 'another host’s program had the lock meanwhile');
     const lent = this.#lent;
+    const { again } = guest;
     if (lent?.has(peer, inode) === true) {
       this.#own(guest, inode, lock);
       // The process before has given others back, and taken some, that nobody here knows of.
@@ -101,9 +102,9 @@ export class ServedLocks implements LockHosts {
       await this.#volume.locks.setAgain(inode, lock);
     } else await this.#set(guest, inode, lock, false);
     const key = ownerKey(inode, lock.kind, lock.owner);
-    const again = guest.again.get(key);
-    if (again === undefined) guest.again.set(key, [lock]);
-    else again.push(lock);
+    const before = again.get(key);
+    if (before === undefined) again.set(key, [lock]);
+    else before.push(lock);
   }
 
   /**

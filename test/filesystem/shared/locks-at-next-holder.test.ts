@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { InfinitError } from '../../../src/base/index.ts';
 import { LockGrace, SharedFileSystem } from '../../../src/filesystem/index.ts';
-import { decodeCall, encodeFailure } from '../../../src/filesystem/shared/calls.ts';
+import { decodeCall, decodeResult, encodeCall, encodeFailure, type SharedMethod } from '../../../src/filesystem/shared/calls.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { MemoryRecords } from '../../suites/memory-records.ts';
 import { errnoOf, open, put, root } from '../harness.ts';
@@ -59,6 +59,22 @@ test('a daemon that is started again knows of the locks of its programs, and one
   await after.setlk(other, flock('1', 'unlock'), false);
   assert.deepEqual([...records.left.keys()], []);
   await second.own.setlk(inode, flock('9', 'write'), false);
+});
+
+test('what a daemon had locked again and given back, and was killed before it had said that this is all, is not kept for the next one', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(serving.volume, root, 'f', 'x', true);
+  const ask = async (method: SharedMethod, args: readonly unknown[], term?: string): Promise<unknown> =>
+    decodeResult(await serving.server.serve('a', encodeCall(method, args, undefined, term)));
+  const [given, kept] = [posix('1@a', 'read', 0, 9), posix('2@a', 'read', 0, 9)];
+  await ask('rejoin', ['first']);
+  for (const lock of [given, kept]) await ask('relock', [inode, lock], 'first');
+  await ask('rejoin', ['next']);
+  await ask('relock', [inode, kept], 'next');
+  await ask('relocked', ['mount', 'process'], 'next');
+  assert.equal((await serving.own.getlk(inode, posix('9', 'write', 0, 9)))?.owner, kept.owner);
+  await ask('setlk', [inode, { ...kept, type: 'unlock' }, false], 'next');
+  assert.equal(await serving.own.getlk(inode, posix('9', 'write', 0, 9)), undefined);
 });
 
 test('what the programs of a mount had goes when their host has another mount, and not when another daemon serves it', async () => {
