@@ -7,6 +7,11 @@ const maxWaiting = 4096;
 export class KeyedQueue {
   readonly #tails = new Map<string, { readonly tail: Promise<unknown>; readonly waiting: number }>();
 
+  /** Keys of which a job runs or waits. */
+  get size(): number {
+    return this.#tails.size;
+  }
+
   /** @throws InfinitError `overloaded` where too many wait already. */
   run<T>(key: string, job: () => Promise<T>): Promise<T> {
     const before = this.#tails.get(key);

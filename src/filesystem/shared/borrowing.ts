@@ -85,6 +85,16 @@ export class Borrowing {
     return this.#files.size === 0 && this.left.isEmpty;
   }
 
+  /** Files that are borrowed. */
+  get size(): number {
+    return this.#files.size;
+  }
+
+  /** What was written to them and is not said, in bytes. */
+  get unsaidBytes(): number {
+    return this.#budget.bytes;
+  }
+
   /** Whether the file was borrowed and not given back yet. */
   has(inode: number): boolean {
     return this.#files.has(inode) || this.left.has(inode);

@@ -112,6 +112,16 @@ export class Grants implements Claims {
     return until;
   }
 
+  /** For tests: files that are lent, and what is being asked back of guests: while that lasts, nothing that they have is good for longer. */
+  get memory(): { readonly loans: number; readonly recalls: number; readonly returning: number; readonly wantedLocks: number } {
+    let [recalls, returning] = [0, 0];
+    for (const guest of this.#guests.values()) {
+      recalls += guest.recalls.size;
+      returning += guest.returning;
+    }
+    return { loans: this.loans.lent, recalls, returning, wantedLocks: this.lentLocks.wantedFiles };
+  }
+
   /** The guest may keep it as it is at this moment; the answer says whether it is still so. */
   give(peer: string, key: GrantKey): void {
     const guest = this.#guest(peer);

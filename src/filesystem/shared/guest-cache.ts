@@ -73,6 +73,16 @@ export class GuestCache {
     return Math.min(this.#untilMs - this.#clock.monotonicMs(), this.#untilWallMs - this.#clock.wallMs());
   }
 
+  /** Calls that are under way. */
+  get questions(): number {
+    return this.#questions.size;
+  }
+
+  /** Names that they are changing. */
+  get changing(): number {
+    return this.#names.changing;
+  }
+
   /** Whether anything was answered from here since this was asked last. */
   takeUsed(): boolean {
     const used = this.#used;

@@ -91,6 +91,11 @@ export class HolderLink {
     return this.#leaseHeld();
   }
 
+  /** What has to be told to the host that serves the volume before all else is. */
+  get tellings(): number {
+    return [this.#relocking, this.#making, this.#naming].filter((telling) => telling !== undefined).length;
+  }
+
   /** Ends waits for locks when the lease moves: they begin anew at the next host. */
   get moved(): AbortSignal {
     return this.#moved.signal;

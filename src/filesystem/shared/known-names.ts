@@ -17,6 +17,10 @@ export class Names {
   /** Changes of which it is not known how they ended. */
   doubts = 0;
 
+  get changing(): number {
+    return this.#changing.size;
+  }
+
   get(name: string): KnownName {
     const inode = this.entries.get(name);
     return inode === undefined && this.complete && !this.#changing.has(name) ? null : inode;
@@ -61,6 +65,13 @@ export class NameTable {
   readonly #directories = new Map<number, Names>();
   /** Names in all of them, at the most. */
   #size = 0;
+
+  /** Names that are being changed. */
+  get changing(): number {
+    let changing = 0;
+    for (const names of this.#directories.values()) changing += names.changing;
+    return changing;
+  }
 
   get(directory: number): Names | undefined {
     return this.#directories.get(directory);

@@ -61,6 +61,10 @@ export class LeftWrites {
     return this.#files.size === 0;
   }
 
+  get size(): number {
+    return this.#files.size;
+  }
+
   has(inode: number): boolean {
     return this.#files.has(inode);
   }

@@ -80,6 +80,13 @@ export class LentLocks {
     return false;
   }
 
+  /** Those that are asked for. */
+  get wantedFiles(): number {
+    let wanted = 0;
+    for (const { wantedMs } of this.#files.values()) if (wantedMs !== undefined) wanted++;
+    return wanted;
+  }
+
   /** @param id which time; absent: any. */
   has(peer: string, inode: number, id?: number): boolean {
     const file = this.#files.get(inode);

@@ -53,6 +53,13 @@ export class Loans {
     return loan.id;
   }
 
+  /** Those that have not lapsed. */
+  get lent(): number {
+    let lent = 0;
+    for (const { lapsed } of this.#loans.values()) if (!lapsed) lent++;
+    return lent;
+  }
+
   has(inode: number): boolean {
     return this.#loans.get(inode)?.lapsed === false;
   }

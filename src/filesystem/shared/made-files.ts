@@ -48,6 +48,10 @@ export class MadeFiles {
     this.#onLost = onLost;
   }
 
+  get size(): number {
+    return this.#files.size;
+  }
+
   has(inode: number): boolean {
     return this.#files.has(inode);
   }

@@ -54,6 +54,11 @@ export class OpenHandles {
     return this.#handles.size;
   }
 
+  /** Files of which the host that serves the volume does not know that they are open. */
+  get unsaid(): number {
+    return this.#unsaid.size;
+  }
+
   get(handle: number): OpenHandle | undefined {
     return this.#handles.get(handle);
   }

@@ -65,6 +65,13 @@ export class OwnLocks {
     this.#clock = clock;
   }
 
+  /** Files of which something is under way. */
+  get asking(): number {
+    let returning = 0;
+    for (const file of this.#files.values()) if (file.returning !== undefined) returning++;
+    return this.#taking.size + this.#borrowing.size + returning;
+  }
+
   has(inode: number): boolean {
     return this.#current(inode) !== undefined;
   }

@@ -68,6 +68,26 @@ export class ProgramLocks {
     );
   }
 
+  /** Locks that programs have. */
+  get held(): number {
+    return this.#held.all().length;
+  }
+
+  /** Files of which they have lost some and do not know it. */
+  get lost(): number {
+    return this.#lost.inodes().length;
+  }
+
+  /** What was given back and the host that serves the volume has not heard of. */
+  get releases(): number {
+    return this.#underWay.size + this.#releases.size;
+  }
+
+  /** Files of which locks are being taken, asked for or given back by this host. */
+  get asking(): number {
+    return this.#own.asking;
+  }
+
   /** The host that serves the volume asks for the locks of the inode. Resolves when it has them, and knows which are held. */
   async recalled(inode: number): Promise<void> {
     await this.#own.recalled(inode);

@@ -25,6 +25,7 @@ import type { Backing, Done, Greeting, ResultOf } from './backing.ts';
 import { includes } from './done-calls.ts';
 import { effectsOf } from './effects.ts';
 import { HolderLink } from './holder-link.ts';
+import { type HostMemory, memoryOfHost } from './host-memory.ts';
 import { MadeFiles } from './made-files.ts';
 import { type SayTarget, sayingTo } from './say-target.ts';
 import { inodeOfLocks } from './lent-locks.ts';
@@ -75,6 +76,7 @@ export class SharedFileSystem implements FileSystem {
   readonly #guest: GuestView;
   readonly #view: ProgramView;
   readonly #settling: Settling;
+  readonly #unsaid: Unsaid | undefined;
   #kernel: KernelCache | undefined;
   /** The kernel's request that is being served at this moment. */
   #request: KernelRequest | undefined;
@@ -85,6 +87,7 @@ export class SharedFileSystem implements FileSystem {
    */
   constructor(self: string, leaseHeld: () => boolean, options: SharedOptions = {}) {
     const { onSaid = () => {}, onFenced, records, mount, clock = systemClock, written, unsaid } = options;
+    this.#unsaid = unsaid;
     this.#cache = new GuestCache(clock);
     // A program hears of a lost lock as of a lost write.
     const onLost = (inode: number): void => {
@@ -430,6 +433,19 @@ export class SharedFileSystem implements FileSystem {
   }
   setlk(inode: number, lock: FileLock, wait: boolean, signal?: AbortSignal): Promise<void> {
     return this.#settling.setlk(inode, lock, wait, signal);
+  }
+  get memory(): HostMemory {
+    return memoryOfHost({
+      holder: this.#holder,
+      files: this.#files,
+      borrowing: this.#borrowing,
+      made: this.#made,
+      undelivered: this.#undelivered,
+      locks: this.#locks,
+      cache: this.#cache,
+      turns: this.#turns,
+      unsaid: this.#unsaid,
+    });
   }
   /** What a guest's programs wrote is durable. @throws InfinitError */
   async settle(): Promise<void> {

@@ -19,6 +19,10 @@ export class Undelivered {
   readonly #waiting: Release[] = [];
   #trying = false;
 
+  get size(): number {
+    return this.#waiting.length;
+  }
+
   /** @param attempt fails with a FileSystemError where it was heard all the same. The promise never rejects. */
   add(attempt: () => Promise<void>): Promise<void> {
     return new Promise((through) => {

@@ -96,6 +96,11 @@ export class UnsaidMemory implements Chunks, CallNote {
     this.#head[word.callMemory] = memory;
   }
 
+  /** Chunks that something is in. */
+  get used(): number {
+    return this.#chunks - this.#free.length;
+  }
+
   /** Begins a lot: what is done to a file from now on, which is so at present. */
   begin(inode: number, loan: string, expect: FileVersion): UnsaidLot {
     return UnsaidLot.begin(this, this.#nextLot++, inode, loan, expect);

@@ -15,6 +15,8 @@ import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { seeded } from '../../suites/seeded.ts';
 import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
 import { open, root, user, volumeId } from '../harness.ts';
+import { assertAllRest } from './at-rest.ts';
+import { OpenFiles } from './open-files.ts';
 import { standIn } from './serving.ts';
 import type { Event } from './stale.ts';
 import { VirtualTime } from './virtual-time.ts';
@@ -53,6 +55,7 @@ export class Fleet {
   readonly #mutant: Mutant | undefined;
   readonly #store = new MemoryBlockStore();
   readonly #hosts: SharedFileSystem[];
+  readonly #openFiles: readonly OpenFiles[];
   /** Sizes that the kernel of the host that serves the volume believes for a while. */
   readonly #believed = new Map<number, { readonly size: number; readonly untilMs: number }>();
   readonly #ways: Ways;
@@ -73,6 +76,7 @@ export class Fleet {
       { length: clients },
       (_, index) => new SharedFileSystem(`host ${index}`, () => index === 0, { clock: mutant === 'timeless' ? still : this.#time.clock }),
     );
+    this.#openFiles = this.#hosts.map((host) => new OpenFiles(host));
     const kernel: Partial<KernelCache> = { drop: () => undefined, distrust: (inode) => this.#distrust(inode) };
     this.#hosts[0]!.attach(kernel as KernelCache);
   }
@@ -126,12 +130,21 @@ export class Fleet {
       await this.#begin();
       passing = this.#passTime();
       await scenes();
+      await this.#rest();
       return this.events;
     } finally {
       this.#over = true;
       await passing;
       this.#time.end();
     }
+  }
+
+  /** All are in reach again, and programs end. */
+  async #rest(): Promise<void> {
+    // What a mutant leaves behind tells nothing.
+    if (this.#mutant !== undefined) return;
+    for (let peer = 0; peer < clients; peer++) while (this.#ways.leftOfCut(peer) > 0) await this.#time.sleep(this.#ways.leftOfCut(peer));
+    await assertAllRest({ time: this.#time, hosts: this.#hosts, openFiles: this.#openFiles, volume: this.#volume, grants: this.#grants! });
   }
 
   async #passTime(): Promise<void> {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { LockFleet, type LockMutant } from './lock-fleet.ts';
+import { LockFleet } from './lock-fleet.ts';
+import type { LockMutant } from './lock-mutants.ts';
 
 /** So many runs; a long search sets more. */
 const seeds = Number(process.env['SEEDS'] ?? 15);

@@ -8,33 +8,20 @@ import {
   LockGrace,
   SharedFileSystem,
   SilentHosts,
+  type Volume,
 } from '../../../src/filesystem/index.ts';
 import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { MemoryRecords } from '../../suites/memory-records.ts';
 import { open, put, root } from '../harness.ts';
 import { seeded } from '../../suites/seeded.ts';
+import type { LockMutant } from './lock-mutants.ts';
 import { type Has, inTheWay, show } from './locked.ts';
+import { assertAllRest } from './at-rest.ts';
+import { OpenFiles } from './open-files.ts';
 import { standIn } from './serving.ts';
 import { VirtualTime } from './virtual-time.ts';
 import { Ways } from './ways.ts';
-
-/** What the code under test does wrong: each must be found out. */
-export type LockMutant =
-  /** A host that serves the volume gives locks without asking for those that it lent. */
-  | 'hasty'
-  /** A guest says that it has no locks to give back, and grants them as before. */
-  | 'forgetful'
-  /** A guest's clock stands still: it grants locks though it was given up. */
-  | 'timeless'
-  /** Locks that a guest had before it was lent them all are never forgotten. */
-  | 'hoarding'
-  /** A host that serves the volume gives a guest its locks again though others had them since it was given up. */
-  | 'forgiving'
-  /** One that opens the volume does not know whose locks the one before gave to others. */
-  | 'ignorant'
-  /** One of an earlier version: what a guest asked before it knew that it was given up is done, if it comes late enough. */
-  | 'termless';
 
 const hosts = 3;
 const programs = 2;
@@ -60,6 +47,8 @@ export class LockFleet {
   readonly #store = new MemoryBlockStore();
   readonly #records = Array.from({ length: hosts }, () => new MemoryRecords());
   readonly #hosts: SharedFileSystem[] = [];
+  readonly #openFiles: OpenFiles[] = [];
+  #volume!: Volume;
   readonly #killed = Array.from({ length: hosts }, () => Promise.withResolvers<'killed'>());
   readonly #ways: Ways;
   /** Counts those that were lost. */
@@ -92,7 +81,10 @@ export class LockFleet {
   #daemon(index: number): SharedFileSystem {
     const still = { monotonicMs: () => 0, wallMs: () => 0 };
     const clock = this.#mutant === 'timeless' ? still : this.#time.clock;
-    return new SharedFileSystem(`${index}`, () => index === 0, { records: this.#records[index], mount: `mount ${index}`, clock });
+    const records = this.#records[index];
+    const daemon = new SharedFileSystem(`${index}`, () => index === 0, { records, mount: `mount ${index}`, clock });
+    this.#openFiles[index] = new OpenFiles(daemon);
+    return daemon;
   }
 
   /** All do as chance has it. Returns what went wrong; undefined: nothing. */
@@ -138,6 +130,7 @@ export class LockFleet {
       await this.#open();
       await scenes();
       await this.#free();
+      await this.#rest();
     } catch (error) {
       if (!(error instanceof Wrong)) throw error;
       wrong = error.message;
@@ -149,6 +142,13 @@ export class LockFleet {
     return wrong;
   }
 
+  /** Programs end, and nothing more is asked for. */
+  async #rest(): Promise<void> {
+    // What a mutant leaves behind tells nothing.
+    if (this.#mutant !== undefined) return;
+    await assertAllRest({ time: this.#time, hosts: this.#hosts, openFiles: this.#openFiles, volume: this.#volume, grants: this.#grants! });
+  }
+
   /** The volume is opened on this host, anew where it was. */
   async #open(): Promise<void> {
     const opening = ++this.#opening;
@@ -156,7 +156,7 @@ export class LockFleet {
     const earlierUntilMs = this.#grants?.untilMs ?? 0;
     this.#grants?.lentLocks.close();
     own.setBacking(undefined);
-    const volume = await open(this.#store, {}, { session: opening });
+    const volume = (this.#volume = await open(this.#store, {}, { session: opening }));
     if (this.#inodes.length === 0) for (const name of ['f', 'g']) this.#inodes.push(await put(volume, root, name, 'x', true));
     this.#relocked.clear();
     const grants = (this.#grants = new Grants({

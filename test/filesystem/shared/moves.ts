@@ -5,6 +5,7 @@ import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { seeded } from '../../suites/seeded.ts';
 import { open, volumeId } from '../harness.ts';
+import { assertAllRest } from './at-rest.ts';
 import { ClosingWay } from './closing-way.ts';
 import { Host, type Mutant } from './program.ts';
 import { VirtualTime } from './virtual-time.ts';
@@ -73,6 +74,7 @@ export class Moves {
       await this.#workload.begin();
       await Promise.all([this.#workload.run(), this.#moveAbout()]);
       await this.#workload.judge();
+      await this.#rest();
       return undefined;
     } catch (error) {
       return error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -84,6 +86,14 @@ export class Moves {
       await passing;
       this.#time.end();
     }
+  }
+
+  /** Programs end, and nothing more is asked for. */
+  async #rest(): Promise<void> {
+    // What a mutant leaves behind tells nothing.
+    if (this.#mutant !== undefined) return;
+    const [hosts, openFiles] = [this.#hosts.map(({ fileSystem }) => fileSystem), this.#hosts.map(({ open }) => open)];
+    await assertAllRest({ time: this.#time, hosts, openFiles, volume: this.#opening!.volume, grants: this.#grants! });
   }
 
   #start(index: number): Host {

@@ -4,6 +4,7 @@ import { InfinitError } from '../../../src/base/index.ts';
 import { FileSystemError, SharedFileSystem, UnsaidMemory } from '../../../src/filesystem/index.ts';
 import type { ContentStory } from '../../integration/durability/content-story.ts';
 import type { ClosingWay } from './closing-way.ts';
+import { OpenFiles } from './open-files.ts';
 import { volumeId } from '../harness.ts';
 import { Memory } from '../redo-host.ts';
 import type { VirtualTime } from './virtual-time.ts';
@@ -30,6 +31,8 @@ let requests = 0;
 export class Host {
   readonly index: number;
   fileSystem: SharedFileSystem;
+  /** What programs have open at this daemon. */
+  open!: OpenFiles;
   /** Its way to the store while another host serves the volume. */
   way: ClosingWay | undefined;
   readonly died = Promise.withResolvers<'died'>();
@@ -70,6 +73,7 @@ export class Host {
       });
       const taken = new Set(fileSystem.leftUnsaid());
       fileSystem.inheritLost([...this.#lostInodes, ...[...left].filter((inode) => !taken.has(inode))]);
+      this.open = new OpenFiles(fileSystem);
       return fileSystem;
     };
     this.fileSystem = this.#start(this.#memory);

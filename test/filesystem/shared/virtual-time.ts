@@ -5,12 +5,16 @@ import type { Clock } from '../../../src/base/index.ts';
 /** Turns of the event loop in which everything that is due is done. */
 const turns = 20;
 
+/** So fast time goes where nothing much happens, in ms. */
+const quietTickMs = 20;
+
 /** Time that passes when the test says so. */
 export class VirtualTime {
   #nowMs = 1000;
   #sleepers: { readonly atMs: number; readonly wake: () => void }[] = [];
 
   #lookMs = 0;
+  #tickMs = 1;
 
   readonly clock: Clock = { monotonicMs: () => (this.#nowMs += this.#lookMs), wallMs: () => 1_700_000_000_000 + this.#nowMs };
 
@@ -32,10 +36,17 @@ export class VirtualTime {
     mock.method(performance, 'now', () => this.clock.monotonicMs());
   }
 
-  /** A millisecond passes of a time that rules. */
+  /** So many milliseconds pass of a time that rules: one, or more while nothing much happens. */
   tick(): void {
-    this.jump(1);
-    mock.timers.tick(1);
+    this.jump(this.#tickMs);
+    mock.timers.tick(this.#tickMs);
+  }
+
+  /** Nothing much happens for so long. */
+  async quiet(ms: number): Promise<void> {
+    this.#tickMs = quietTickMs;
+    await this.sleep(ms);
+    this.#tickMs = 1;
   }
 
   /** The run is over. What it left on its way tries again until a deadline, for ever if time stood still: so each look at the clock takes a second. */
