@@ -241,7 +241,7 @@ const settings: { readonly [K in keyof DaemonConfig]: Setting<DaemonConfig[K]> }
     flag: 'replicas',
     value: 'N',
     fallback: () => '3',
-    help: 'copies of each block (1, 3, 5, 7 or 9); fewer hosts keep fewer and say DEGRADED',
+    help: 'copies of each block (1, 3, 5, 7 or 9), in a cluster those that its first host was started with, for good; fewer hosts keep fewer and say DEGRADED',
     parse: parseReplicas,
   },
   evictionDelayMs: {

@@ -1,4 +1,4 @@
-import type { HostStatus } from '../api/index.ts';
+import { copiesOf, hostsCalled, type HostStatus, storingHosts } from '../api/index.ts';
 import { humanBytes } from './output.ts';
 
 /** How far a host is that gives its blocks away. */
@@ -27,4 +27,18 @@ export function drainProgress(
   }
   const text = `${name}: ${disk.blocks} blocks, ${humanBytes(disk.liveBytes)} left`;
   return mostBytes === 0 ? { text } : { text, done: 1 - disk.liveBytes / mostBytes };
+}
+
+/**
+ * What a host that leaves costs where the others are fewer than the copies that are wanted: it is done all the same, and somebody who means to replace it had better do that first.
+ * @param own The status of the host that was asked, from before.
+ */
+export function fewerCopies(name: string, own: Pick<HostStatus, 'hosts' | 'replicas'>): string | undefined {
+  const { wanted } = own.replicas;
+  // One that drains already offers nothing, and is not counted.
+  const left = storingHosts(own) - (hostsCalled(name, own.hosts).some(({ capacity }) => capacity > 0) ? 1 : 0);
+  if (left < 1 || left >= wanted) return undefined;
+  const { spare } = copiesOf(wanted, left);
+  const bearable = spare === 0 ? 'none of them may be lost then' : `${spare} of them may be lost then`;
+  return `without ${name} ${left === 1 ? '1 host stores' : `${left} hosts store`} blocks, and ${wanted} copies are wanted: ${bearable}. To replace it, let another host join first: \`infinit node drain --cancel ${name}\` takes this back`;
 }

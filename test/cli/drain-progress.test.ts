@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { drainProgress } from '../../src/cli/drain-progress.ts';
+import type { HostSummary } from '../../src/api/index.ts';
+import { drainProgress, fewerCopies } from '../../src/cli/drain-progress.ts';
 
 const scrub = { running: false, blocks: 0, bytes: 0, damaged: 0, repaired: 0, runs: 0 };
 const repair = (phase: 'moving' | 'waiting', done: number, total: number) => ({
@@ -21,4 +22,20 @@ test('while the others are given what a host has, which may grow meanwhile, the 
   });
   assert.deepEqual(drainProgress(host('member'), [repair('waiting', 0, 0), {}], 8 << 20), { text: 'c: its blocks go to the other hosts' });
   assert.deepEqual(drainProgress(host('outcast'), [repair('moving', 10, 40)], 8 << 20), { text: 'c: 3000 blocks, 4.00 MiB left', done: 0.5 });
+});
+
+test('who drains a host hears where the others are fewer than the copies that are wanted, and how many of them may be lost', () => {
+  const summary = (name: string, capacity = 1): HostSummary => ({ name, peer: name, capacity, state: 'up' }) as HostSummary;
+  const cluster = (wanted: number, ...hosts: HostSummary[]) => ({ hosts, replicas: { wanted, hosts: hosts.length } });
+  const three = [summary('a'), summary('b'), summary('c')];
+  assert.match(fewerCopies('c', cluster(3, ...three))!, /^without c 2 hosts store blocks, and 3 copies are wanted: none of them may be lost then\./);
+  assert.match(
+    fewerCopies('d', cluster(5, ...three, summary('d')))!,
+    /^without d 3 hosts store blocks, and 5 copies are wanted: 1 of them may be lost then\./,
+  );
+  assert.equal(fewerCopies('d', cluster(3, ...three, summary('d'))), undefined);
+  // It drains already, or stores nothing; or it is the only one, which is refused.
+  assert.match(fewerCopies('c', cluster(3, summary('a'), summary('b'), summary('c', 0)))!, /^without c 2 hosts store/);
+  assert.equal(fewerCopies('d', cluster(3, ...three, summary('d', 0))), undefined);
+  assert.equal(fewerCopies('a', cluster(3, summary('a'))), undefined);
 });

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { type ClusterStatus, type ControlClient, hostsCalled, type HostSummary } from '../../api/index.ts';
 import { InfinitError } from '../../base/index.ts';
 import { client, forEachName, type GlobalOptions, hintAtYes, insist, say, thoseThatAre, yesOption } from '../context.ts';
-import { drainProgress } from '../drain-progress.ts';
+import { drainProgress, fewerCopies } from '../drain-progress.ts';
 import { ListFilters } from '../list-filters.ts';
 import { type Column, formatOption, humanBytes, listShapes, renderInspect, renderList } from '../output.ts';
 import { Progress } from '../progress.ts';
@@ -103,8 +103,11 @@ export function nodeCommand(options: () => GlobalOptions): Command {
     .option('--cancel', 'it stays after all')
     .option('-d, --detach', 'do not wait')
     .action(async (name: string, { cancel, detach }: { cancel?: boolean; detach?: boolean }) => {
-      await client(options()).drainNode(name, cancel !== true);
-      if (cancel !== true && detach !== true) await waitUntilDrained(client(options()), name);
+      const daemon = client(options());
+      const fewer = cancel === true ? undefined : fewerCopies(name, await daemon.status());
+      await daemon.drainNode(name, cancel !== true);
+      if (fewer !== undefined) process.stderr.write(`${fewer}\n`);
+      if (cancel !== true && detach !== true) await waitUntilDrained(daemon, name);
       say(name);
     });
   return new Command('node').description('manage the hosts of the cluster').addCommand(list).addCommand(inspect).addCommand(drain).addCommand(remove);
