@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 
 /** Files that are lent at a time, lapsed ones included. */
 const maxLoans = 4096;
+/** With as many as that, one is asked back for the next that was lent, and written last, so long ago, in ms. */
+const idleMs = 60_000;
 /** However much a guest says that it wrote: after so long it is not waited for any more, in ms. */
 const maxReturnMs = 30_000;
 /** How often it is looked whether a guest that is giving something back goes on doing so, in ms. */
@@ -10,6 +12,7 @@ const lookMs = 100;
 interface Loan {
   readonly peer: string;
   readonly id: string;
+  readonly lentMs: number;
   /** The guest was not heard when somebody wanted to see the file: it was shown as it was known here. What the guest wrote is taken yet, until somebody else changes the file. */
   lapsed: boolean;
   /** What it wrote is being taken. */
@@ -48,7 +51,8 @@ export class Loans {
   /** In the moment in which nobody has the inode in memory. undefined: not now. */
   lend(peer: string, inode: number): string | undefined {
     if (this.#closed || this.#loans.has(inode) || !this.#hasRoom()) return undefined;
-    const loan = { peer, id: randomUUID(), lapsed: false, busy: 0, heardMs: 0, recall: undefined, ended: Promise.withResolvers<void>() };
+    const lentMs = this.#options.now();
+    const loan = { peer, id: randomUUID(), lentMs, lapsed: false, busy: 0, heardMs: 0, recall: undefined, ended: Promise.withResolvers<void>() };
     this.#loans.set(inode, loan);
     return loan.id;
   }
@@ -140,7 +144,7 @@ export class Loans {
     loan.ended.resolve();
   }
 
-  /** What lapsed longest ago makes room: whoever has it hears that it wrote in vain. */
+  /** What lapsed longest ago makes room: whoever has it hears that it wrote in vain. And what its guest has no use for, or never heard that it has. */
   #hasRoom(): boolean {
     if (this.#loans.size < maxLoans) return true;
     for (const [inode, loan] of this.#loans) {
@@ -148,6 +152,10 @@ export class Loans {
       this.#end(inode, loan);
       return true;
     }
+    const before = this.#options.now() - idleMs;
+    const idle = [...this.#loans].find(([, { lentMs, heardMs, busy }]) => busy === 0 && Math.max(lentMs, heardMs) <= before);
+    // Nobody waits for that: the next time there is room. One at a time, since the guest may not be heard.
+    if (idle !== undefined) void this.#recall(...idle);
     return false;
   }
 }
