@@ -19,7 +19,7 @@ export interface ReplacingFilesParts {
 export class ReplacingFiles {
   readonly #parts: ReplacingFilesParts;
   /** Those that names wait for no longer, and what of their records was written then: once more of it is, their hosts are back. */
-  readonly #passed = new Map<Inode, number>();
+  #passed = new WeakMap<Inode, number>();
 
   constructor(parts: ReplacingFilesParts) {
     this.#parts = parts;
@@ -37,7 +37,6 @@ export class ReplacingFiles {
 
   /** A commit failed that had these in it. False: it is to fail, they are not what it failed for, or nothing but their place has room for what is in memory of them. */
   async letPast(inodes: readonly Inode[]): Promise<boolean> {
-    for (const [inode, written] of this.#passed) if (!inode.exposed || inode.writtenRevision !== written) this.#passed.delete(inode);
     const held = inodes.filter((inode) => inode.born && this.holds(inode));
     await Promise.all(held.map((inode) => this.#settle(inode)));
     return held.some((inode) => !this.holds(inode));
@@ -45,7 +44,7 @@ export class ReplacingFiles {
 
   /** Names could not do without these either: the store is out of reach, and what is in memory comes first again when it is back. */
   holdAgain(): void {
-    this.#passed.clear();
+    this.#passed = new WeakMap();
   }
 
   async #settle(inode: Inode): Promise<void> {
