@@ -254,6 +254,9 @@ test('who held a removed volume when the daemon ended does not hold the one that
   assert.deepEqual(scene.served, []);
   await volumes.mount('data', 'docker:after');
   assert.deepEqual([scene.served, (await volumes.inspect('data'))?.holders], [[{ id: renewed.id, name: 'data' }], ['docker:after']]);
+  // In whatever order they answer, and whichever of them is asked.
+  scene.mountedElsewhere = ['z', 'b'];
+  assert.deepEqual((await volumes.inspect('data'))?.hosts, ['b', 'host', 'z']);
 });
 
 test('a volume that another host was mounting in the moment of its removal, or of a change that needs it unmounted, is left as it was', async (t) => {
