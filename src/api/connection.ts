@@ -88,7 +88,9 @@ export class Connection {
 
   #connect(): Promise<Talk> {
     return new Promise((resolve, reject) => {
-      const call = http().request({ socketPath: this.#socketPath, path: '/v1/frames', headers: { connection: 'Upgrade', upgrade: upgradeProtocol } });
+      const headers = { connection: 'Upgrade', upgrade: upgradeProtocol };
+      // Not one that served a call before, and may be closed meanwhile.
+      const call = http().request({ socketPath: this.#socketPath, path: '/v1/frames', headers, agent: false });
       this.#end = () => call.destroy(new InfinitError('closed', 'this client was closed'));
       call.setTimeout(connectDeadlineMs, () => call.destroy(new InfinitError('unavailable', `${this.#socketPath} does not answer`)));
       call.on('error', (cause: NodeJS.ErrnoException) => reject(explainSocketFailure(cause, this.#socketPath)));

@@ -170,7 +170,8 @@ export class ControlClient {
     // What an unset variable of a script leaves: such a path would be that of all things of the kind.
     if (/\/(\/|\?|$)/.test(path)) return Promise.reject(new InfinitError('bad-argument', 'a name is wanted, and the one that was given is empty'));
     return new Promise<T>((resolve, reject) => {
-      const call = http().request({ socketPath: this.#socketPath, method, path, headers: { 'content-type': 'application/json' } }, (response) => {
+      const request = { socketPath: this.#socketPath, method, path, headers: { 'content-type': 'application/json' }, agent: ownConnection } as const;
+      const call = http().request(request, (response) => {
         const parts: Buffer[] = [];
         response.on('data', (part: Buffer) => parts.push(part));
         response.on('error', (cause: NodeJS.ErrnoException) => reject(explainSocketFailure(cause, this.#socketPath, method)));
@@ -199,6 +200,12 @@ export class ControlClient {
     });
   }
 }
+
+/**
+ * One for each call: the daemon closes one that was idle, and where a program was busy for that long it knows of that only once it has sent its next call there, of which
+ * nobody could tell it whether it was done.
+ */
+const ownConnection = false;
 
 interface Failure {
   readonly code: string;

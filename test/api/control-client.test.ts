@@ -54,6 +54,19 @@ test('a call whose answer was cut off may have been done, and is not said to hav
   await assert.rejects(half.client.createVolume('a'), { code: 'unknown-outcome' });
 });
 
+test('a call goes over no connection that was idle: the daemon may have closed it, and what is sent there nobody can tell the end of', async () => {
+  const connections = new Set<unknown>();
+  await using daemon = await listening((request, response) => {
+    connections.add(request.socket);
+    response.end('[]');
+  });
+  for (let time = 0; time < 3; time++) {
+    await daemon.client.listVolumes();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.equal(connections.size, 3);
+});
+
 test('so may one whose answer cannot be read', async () => {
   await using garbled = await listening((_request, response) => response.end('{"a'));
   await assert.rejects(garbled.client.createVolume('a'), { code: 'unknown-outcome', message: /may have done it$/ });
