@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import path from 'node:path';
 import { describe, test } from 'node:test';
@@ -268,7 +269,10 @@ describe('the gate', () => {
     const old = await cluster.tokenFile(host, { expiresInMs: 1 });
     await refused('e', old, /^denied: the token expired on/);
     await refused('f', old, /^denied: .*the token of host .* expired on/, { clock: clockOff(-hour) });
-    await refused('g', '/dev/null', /^bad-argument: \/dev\/null is no token/);
+    await refused('g', '/dev/null', /^bad-argument: \/dev\/null is a device, and has to be a file/);
+    const empty = `${cluster.directory}/empty`;
+    await writeFile(empty, '');
+    await refused('g', empty, /^bad-argument: .*empty is no token/);
     await refused('h', `${cluster.directory}/nothing`, /^bad-argument: .*nothing: there is none: make one/);
     const other = await cluster.first('other');
     await refused('i', await cluster.tokenFile(other), /^denied: .*another cluster/);
@@ -276,6 +280,5 @@ describe('the gate', () => {
 });
 
 async function passportTextOf(cluster: Cluster, host: Overlay): Promise<string> {
-  const { readFile } = await import('node:fs/promises');
   return (await readFile(`${cluster.directory}/${host.members()[0]!.name}/passport`, 'utf8')).trim();
 }
