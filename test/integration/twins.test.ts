@@ -76,7 +76,14 @@ test('two copies of one host on the two sides of a cut both stop once it heals, 
   for (const host of [a, b])
     await soon(`${host.address} says so`, async () => /two processes run|another process of that number/.test(await reasons(host)));
   // What a side was leased by its copy may be told there until that is over.
-  await soon('they agree', async () => (await read(a)) === (await read(b)));
+  let told: readonly unknown[] = [];
+  const agree = async (): Promise<boolean> => {
+    told = await Promise.all([a, b].map((host) => read(host).catch(String)));
+    return told[0] === told[1];
+  };
+  await soon('they agree', agree).catch((cause: unknown) => {
+    throw new Error(`they tell ${told.join(' and ')}`, { cause });
+  });
   const left = await read(a);
   assert.ok(left === 'of one side' || left === 'of the other', `${left} is one of the two`);
   assert.equal(await read(b), left);
