@@ -12,7 +12,7 @@ export { http } from './http.ts';
 export { collectWhenIdle } from './idle-collection.ts';
 export { LeaseClock } from './lease-clock.ts';
 export { createLogger, type LogFields, type Logger, type LogLevel, logLevels, type LogSink, silentLogger } from './logger.ts';
-export { insistOnFile, insistOnFileNow } from './ordinary-file.ts';
+export { insistOnFile, insistOnFileNow, openDraft } from './ordinary-file.ts';
 export { Patience, programPatienceMs, waningPatienceMs } from './patience.ts';
 export { plainly } from './plainly.ts';
 export { type Random, systemRandom } from './random.ts';

@@ -1,5 +1,5 @@
 import { type Stats, statSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { type FileHandle, open, rm, stat } from 'node:fs/promises';
 
 import { type ErrorCode, InfinitError } from './errors.ts';
 
@@ -38,6 +38,12 @@ export function insistOnFileNow(place: string, demand: Demand): void {
     return;
   }
   judge(place, found, demand);
+}
+
+/** Makes a file anew. Whatever lies there goes: what a crash left, and what must not be followed or waited for. */
+export async function openDraft(place: string, mode: number): Promise<FileHandle> {
+  await rm(place, { force: true });
+  return open(place, 'wx', mode);
 }
 
 function judge(place: string, found: Stats | undefined, { code, maxBytes = Infinity }: Demand): void {

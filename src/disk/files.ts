@@ -3,7 +3,7 @@ import { mkdir, open as openHandle, readdir, rename, rm, statfs } from 'node:fs/
 import path from 'node:path';
 import { promisify } from 'node:util';
 
-import { InfinitError, insistOnFile } from '../base/index.ts';
+import { InfinitError, insistOnFile, openDraft } from '../base/index.ts';
 import { DirectFile } from './direct-file.ts';
 
 /** How a write is best made; it is as durable in any case. */
@@ -111,9 +111,7 @@ export const nodeFiles: Files = {
   unlink: (file) => rm(file, { force: true }),
   replace: async (file, text) => {
     const temporary = `${file}.new`;
-    // Whatever lies there goes: what a crash left, and what must not be followed or waited for.
-    await rm(temporary, { force: true });
-    await using handle = await openHandle(temporary, 'wx', 0o600);
+    await using handle = await openDraft(temporary, 0o600);
     await handle.writeFile(text);
     await handle.sync();
     await rename(temporary, file);

@@ -1,7 +1,7 @@
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 
-import { InfinitError, insistOnFile, KeyedQueue, type Logger, plainly, type Random } from '../base/index.ts';
+import { InfinitError, insistOnFile, KeyedQueue, type Logger, openDraft, plainly, type Random } from '../base/index.ts';
 import { keyBytes, KeyPair, tokenPrefix } from './identity/index.ts';
 
 /** The overlay's files in the state directory, all for the daemon's user alone. Keys are 64 hex digits. */
@@ -58,9 +58,7 @@ export class StateFiles {
     const target = path.join(this.#directory, file);
     const fresh = `${target}.new`;
     try {
-      // Whatever lies there goes: what a crash left, and what must not be followed or waited for.
-      await rm(fresh, { force: true });
-      const handle = await open(fresh, 'wx', secretMode);
+      const handle = await openDraft(fresh, secretMode);
       try {
         await handle.chmod(secretMode);
         await handle.writeFile(text);

@@ -58,7 +58,7 @@ export function memoryOfHost({ holder, files, borrowing, made, undelivered, lock
     undelivered: undelivered.size,
     releases: locks.releases,
     held: locks.held,
-    lost: locks.lost,
+    lost: locks.lostOf().length,
     lockQuestions: locks.asking,
     questions: cache.questions,
     changing: cache.changing,

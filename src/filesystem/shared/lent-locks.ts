@@ -74,7 +74,7 @@ export class LentLocks {
   /** Those that were lent first may be in use or not: where they are, they are soon lent again. */
   #hasRoom(): boolean {
     if (this.#files.size < maxLent) return true;
-    const [[inode, file]] = this.#files as unknown as [[number, LentFile]];
+    const [inode, file] = this.#files.entries().next().value!;
     // Nobody waits for that: the next time there is room. One at a time, since the guest may not be heard.
     if (this.#options.now() - file.lentMs >= longLentMs) void this.wanted(inode, true);
     return false;

@@ -153,7 +153,7 @@ export class Loans {
       return true;
     }
     const before = this.#options.now() - idleMs;
-    const idle = [...this.#loans].find(([, { lentMs, heardMs, busy }]) => busy === 0 && Math.max(lentMs, heardMs) <= before);
+    const idle = this.#loans.entries().find(([, { lentMs, heardMs, busy }]) => busy === 0 && Math.max(lentMs, heardMs) <= before);
     // Nobody waits for that: the next time there is room. One at a time, since the guest may not be heard.
     if (idle !== undefined) void this.#recall(...idle);
     return false;

@@ -212,7 +212,7 @@ export class OwnLocks {
     for (const inode of this.#files.keys()) this.#current(inode);
     if (this.#files.size < maxFiles) return true;
     const before = this.#clock.monotonicMs() - idleMs;
-    const idle = [...this.#files].find(([, { usedMs, grant }]) => usedMs <= before || grant !== this.#cache.grantId);
+    const idle = this.#files.entries().find(([, { usedMs, grant }]) => usedMs <= before || grant !== this.#cache.grantId);
     // Nobody waits for that: the next time there is room.
     if (idle !== undefined) void this.giveBack(idle[0])?.catch(() => {});
     return false;

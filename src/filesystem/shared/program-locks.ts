@@ -73,11 +73,6 @@ export class ProgramLocks {
     return this.#held.all().length;
   }
 
-  /** Files of which they have lost some and do not know it. */
-  get lost(): number {
-    return this.#lost.inodes().length;
-  }
-
   /** What was given back and the host that serves the volume has not heard of. */
   get releases(): number {
     return this.#underWay.size + this.#releases.size;

@@ -262,6 +262,22 @@ test('nor what it wrote in its host’s memory before, and that host had not sai
   assert.equal(Buffer.concat(await serving.own.read(inode, theirs, 0, 9)).toString(), 'old');
 });
 
+/** A program of the guest writes to a file while its host hears that it was given up, and so lost a lock of this one, or another. */
+async function writesInVain(
+  serving: Serving,
+  guest: Awaited<ReturnType<Serving['keepingGuest']>>,
+  locked: number,
+  file: number,
+  handle: number,
+): Promise<void> {
+  const arrive = await hearsLate(serving, guest, 'guest', locked);
+  const written = errnoOf(() => guest.write(file, handle, 0, bytes('OLD'), false));
+  await aMoment();
+  arrive();
+  assert.equal(await written, 'EIO');
+  assert.equal(Buffer.concat(await guest.read(file, handle, 0, 9)).toString(), 'old');
+}
+
 test('nor does it where the file was lent meanwhile to the host that has just heard of the loss', async () => {
   const store = new MemoryBlockStore();
   const serving = new Serving(await open(store));
@@ -269,12 +285,7 @@ test('nor does it where the file was lent meanwhile to the host that has just he
   const guest = await serving.keepingGuest(store);
   const handle = await guest.open(inode, 2);
   await guest.setlk(inode, flock('1', 'write'), false);
-  const arrive = await hearsLate(serving, guest, 'guest', inode);
-  const written = errnoOf(() => guest.write(inode, handle, 0, bytes('OLD'), false));
-  await aMoment();
-  arrive();
-  assert.equal(await written, 'EIO');
-  assert.equal(Buffer.concat(await guest.read(inode, handle, 0, 9)).toString(), 'old');
+  await writesInVain(serving, guest, inode, inode, handle);
 });
 
 test('nor to another file that was lent to it since, or is to be made larger, whoever serves the volume', async () => {
@@ -285,12 +296,7 @@ test('nor to another file that was lent to it since, or is to be made larger, wh
   await guest.open(inode, 2);
   const handle = await guest.open(log, 2);
   await guest.setlk(inode, flock('1', 'write'), false);
-  const arrive = await hearsLate(serving, guest, 'guest', inode);
-  const written = errnoOf(() => guest.write(log, handle, 0, bytes('OLD'), false));
-  await aMoment();
-  arrive();
-  assert.equal(await written, 'EIO');
-  assert.equal(Buffer.concat(await guest.read(log, handle, 0, 9)).toString(), 'old');
+  await writesInVain(serving, guest, inode, log, handle);
   const { own } = serving;
   const ownHandle = await own.open(log, 2);
   await own.setlk(inode, posix('1', 'write', 0, 9), false);
